@@ -1,0 +1,63 @@
+"""What every engine is: a portrait and a speech in, frames out."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from models.portrait import Portrait
+from models.speech import Speech
+
+
+@dataclass(frozen=True)
+class GenerationParams:
+    """The numbers of one video; ranges and defaults are those of the REST contract.
+
+    An engine ignores what has no meaning for it (the preview has no `cfg`).
+    """
+
+    width: int = 512  # pixels
+    height: int = 512  # pixels
+    length: int = 1200  # most frames
+    seed: int = 420  # 0 to 2**32 - 1; a random seed was drawn before it got here
+    facemask_dilation_ratio: float = 0.1  # of the face box, added on each side of the mask
+    facecrop_dilation_ratio: float = 0.5  # of the face box, added on each side of the crop
+    context_frames: int = 12
+    context_overlap: int = 3
+    cfg: float = 1.0
+    steps: int = 6
+    fps: int = 24
+
+
+class Engine(Protocol):
+    """Turns a portrait and a speech into frames."""
+
+    name: str  # as reported in the task: "preview" or "echomimic"
+    device: str  # as torch spells it: "cpu", "cuda:0"
+
+    def frames(
+        self,
+        portrait: Portrait,
+        speech: Speech,
+        params: GenerationParams,
+        frame_count: int,
+        on_progress: Callable[[float], None],
+        should_stop: Callable[[], bool],
+    ) -> Iterator[np.ndarray]:
+        """Yield exactly `frame_count` frames, in order, in blocks.
+
+        Args:
+            portrait: the cropped portrait, `params.height` × `params.width`.
+            speech: 16 kHz mono samples that cover at least `frame_count / params.fps` seconds.
+            on_progress: told the share of the work that is done, 0 to 1, rising.
+            should_stop: asked at least once a block (a window of the diffusion).
+
+        Yields:
+            uint8 RGB arrays [n, height, width, 3], n ≥ 1.
+
+        Raises:
+            Cancelled: `should_stop` returned True.
+            InputError: this engine cannot use the portrait or a parameter.
+        """
+        ...
