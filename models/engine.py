@@ -1,33 +1,13 @@
 """What every engine is: a portrait and a speech in, frames out."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from models.params import GenerationParams
 from models.portrait import Portrait
 from models.speech import Speech
-
-
-@dataclass(frozen=True)
-class GenerationParams:
-    """The numbers of one video; ranges and defaults are those of the REST contract.
-
-    An engine ignores what has no meaning for it (the preview has no `cfg`).
-    """
-
-    width: int = 512  # pixels
-    height: int = 512  # pixels
-    length: int = 1200  # most frames
-    seed: int = 420  # 0 to 2**32 - 1; a random seed was drawn before it got here
-    facemask_dilation_ratio: float = 0.1  # of the face box, added on each side of the mask
-    facecrop_dilation_ratio: float = 0.5  # of the face box, added on each side of the crop
-    context_frames: int = 12
-    context_overlap: int = 3
-    cfg: float = 1.0
-    steps: int = 6
-    fps: int = 24
 
 
 class Engine(Protocol):
