@@ -1,8 +1,21 @@
 """From the bytes of an image to the square crop, face mask and landmarks an engine works on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from models.crop import Box, crop_square, mask_box
+from models.errors import ImageError
+from models.face import face_box, find_faces
+from models.params import GenerationParams
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+ALLOWED = "JPEG, PNG, WebP, BMP, TIFF or GIF, at most 64 megapixels"
+MAX_PIXELS = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -11,9 +24,10 @@ class Portrait:
 
     Attributes:
         image: uint8 RGB [height, width, 3], the square crop around the face, resized.
-        mask: uint8 [height, width], 255 inside the dilated face box, 0 outside.
-        landmarks: float32 [478, 3], MediaPipe's face mesh in pixels of `image` (z in pixels of
-            its width, negative towards the viewer); None when no face was found.
+        mask: uint8 [height, width], 255 inside the dilated face box, 0 outside, in between on its edge.
+        landmarks: float32 [478, 3], MediaPipe's face mesh in pixels of `image` (edges at whole numbers, so
+            the first pixel's centre is at 0.5; z in pixels of its width, negative towards the viewer); where
+            the crop or the photo cuts the face they lie outside. None when no face was found.
         warnings: what the user should know about how the image was read.
     """
 
@@ -21,3 +35,115 @@ class Portrait:
     mask: np.ndarray
     landmarks: np.ndarray | None
     warnings: tuple[str, ...] = ()
+
+
+def check_image(path: Path) -> None:
+    """Refuse at once what `load_portrait` could not read, without looking for a face.
+
+    Raises:
+        ImageError: empty, not one of `FORMATS` by its content, over `MAX_PIXELS` (told from the header, before
+            anything is decoded), damaged, or with more than 16 bits a channel.
+    """
+    with _opened(path) as image:
+        image.draft("RGB", (1, 1))  # a JPEG is decoded at an eighth of its size; others ignore it
+        image.load()
+
+
+def load_portrait(path: Path, params: GenerationParams) -> Portrait:
+    """Read the image and cut out the face that will speak: the largest.
+
+    Args:
+        path: the image, whatever its name.
+        params: `width`, `height`, `facecrop_dilation_ratio` and `facemask_dilation_ratio` are used.
+
+    Raises:
+        ImageError: as `check_image`.
+    """
+    photo = _read(path)
+    faces = find_faces(photo)
+    whole = Box(0, 0, photo.width, photo.height)
+    face = face_box(faces[0], photo.width, photo.height) if faces else whole
+    square = crop_square(face, params.facecrop_dilation_ratio, photo.width, photo.height)
+    mask = mask_box(face, params.facemask_dilation_ratio, photo.width, photo.height)
+    return Portrait(
+        image=_resized(np.asarray(photo.crop((square.x0, square.y0, square.x1, square.y1))), params),
+        mask=_resized(_mask_pixels(mask.relative_to(square), square.width), params),
+        landmarks=_moved(faces[0], square, params) if faces else None,
+        warnings=tuple(_warnings(len(faces), params)),
+    )
+
+
+def _read(path: Path) -> Image.Image:
+    """The first frame, upright, RGB; transparent parts become white, as most viewers show them."""
+    with _opened(path) as image:
+        upright = ImageOps.exif_transpose(_eight_bit(image))
+        if not upright.has_transparency_data:
+            return upright.convert("RGB")
+        white = Image.new("RGBA", upright.size, "white")
+        return Image.alpha_composite(white, upright.convert("RGBA")).convert("RGB")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The image with its header read and found fit; what fails while it is decoded becomes an `ImageError`."""
+    if not path.stat().st_size:
+        raise ImageError("The reference image is an empty file.", allowed=ALLOWED)
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            _check_header(image)
+            yield image
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError("The reference image is not an image that can be read.", allowed=ALLOWED) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"The reference image is too large: {error}", allowed=ALLOWED) from error
+    except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
+        raise ImageError(f"The reference image is damaged: {error}", allowed=ALLOWED) from error
+
+
+def _check_header(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        size = f"{image.width}×{image.height} pixels, {image.width * image.height / 1e6:.0f} megapixels"
+        raise ImageError(f"The reference image is too large: {size}.", allowed=ALLOWED)
+    if image.mode in ("I", "F"):
+        message = "The reference image has 32 bits a channel; save it with 8."
+        raise ImageError(message, allowed="8 or 16 bits a channel")
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit grey, which Pillow would clip instead of scaling, brought to 8 bits; anything else as it is."""
+    if not image.mode.startswith("I;16"):
+        return image
+    grey = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    grey.info.update(image.info)
+    return grey
+
+
+def _mask_pixels(face: Box, side: int) -> np.ndarray:
+    mask = np.zeros((side, side), dtype=np.uint8)
+    mask[max(face.y0, 0) : max(face.y1, 0), max(face.x0, 0) : max(face.x1, 0)] = 255
+    return mask
+
+
+def _resized(square: np.ndarray, params: GenerationParams) -> np.ndarray:
+    """Bilinear without antialiasing, as the model's authors resize and so as it was trained."""
+    import cv2
+
+    return cv2.resize(square, (params.width, params.height), interpolation=cv2.INTER_LINEAR)
+
+
+def _moved(landmarks: np.ndarray, square: Box, params: GenerationParams) -> np.ndarray:
+    """From pixels of the photo to pixels of the resized crop; z is measured like x."""
+    scale = np.array([params.width, params.height, params.width]) / square.width
+    return ((landmarks - [square.x0, square.y0, 0]) * scale).astype(np.float32)
+
+
+def _warnings(face_count: int, params: GenerationParams) -> Iterator[str]:
+    if face_count == 0:
+        yield "no face was found: the centred square of the image was used, and all of it counts as face"
+    if face_count > 1:
+        yield f"{face_count} faces were found; the largest one speaks"
+    if params.width != params.height:
+        size = f"{params.width}×{params.height}"
+        yield f"the square crop was stretched to {size}; equal width and height keep its proportions"

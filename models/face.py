@@ -1,0 +1,175 @@
+"""Finds faces in a photo with MediaPipe: their landmarks, and the box that EchoMimic's detector would draw.
+
+Knows nothing of files, crops or masks.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from models.crop import Box
+
+FACE_MESH = 468  # landmarks; ten more for the irises follow
+OUTER_EYE_CORNERS = (33, 263)  # to the left and to the right in the image
+
+# Side of the pictures shown to the networks, whose own inputs are 128 to 192 pixels: twice that loses nothing,
+# and a photo that was not reduced well beforehand would reach them aliased.
+VIEW_SIDE = 384
+
+# A face smaller than about a tenth of what it looks at escapes the detector (measured on pasted faces of
+# 40 to 400 pixels): where the whole photo shows none, look through windows of a half, then of a quarter of it.
+WINDOW_DIVISORS = (1, 2, 4)
+
+# The mesh is read from crops of several sizes and averaged: a single reading moves by 0.3 % of the face's
+# height with the crop, the mean of three by half of that.
+CROP_MARGINS = (0.7, 1.0, 1.3)  # of the detected box, added to its larger side
+
+# MediaPipe's own 0.5 sees faces in stones and coins once many windows are looked through; true faces, down to
+# the smallest that are found, score 0.65 and more.
+MIN_CONFIDENCE = 0.6
+
+# How MTCNN's box lies around the mesh's hull, in hull widths and heights (the face's own upright frame):
+# fitted to the eleven boxes of tests/data/face_boxes_astronaut.json.
+SIDE_INSET = 0.026
+TOP_OUTSET = 0.075
+BOTTOM_INSET = 0.041
+# facenet-pytorch's MTCNN cuts its windows off at the image border but scales its answer as if it had not, so
+# that the part of a box beyond the border comes out about this many times as long (same fit, two boxes).
+BEYOND_BORDER = 2.3
+
+
+def find_faces(photo: Image.Image) -> list[np.ndarray]:
+    """Find every face, the largest first; small ones are looked for only where there is no larger one.
+
+    Args:
+        photo: an RGB image.
+
+    Returns:
+        For each face its landmarks, float32 [478, 3], in pixels of `photo` (edges at whole numbers; z in the
+        same unit, negative towards the viewer). Landmarks of a face that is cut off lie outside the photo.
+    """
+    with _open_networks() as networks:
+        for divisor in WINDOW_DIVISORS:
+            boxes = [box for window in _windows(photo, divisor) for box in networks.detect(photo, window)]
+            faces = [face for box in boxes if (face := networks.landmarks(photo, box)) is not None]
+            if faces:
+                return _distinct(faces)
+    return []
+
+
+def face_box(landmarks: np.ndarray, width: int, height: int) -> Box:
+    """The box that MTCNN would draw around this face in a `width` × `height` photo; it may reach outside.
+
+    MTCNN's boxes do not grow when a head tilts, so the box is measured along the face's own axes and put
+    upright around the same centre.
+    """
+    to_left, to_right = landmarks[list(OUTER_EYE_CORNERS), :2]
+    right = (to_right - to_left) / np.linalg.norm(to_right - to_left)
+    axes = np.stack([right, [-right[1], right[0]]])
+    hull = landmarks[:FACE_MESH, :2] @ axes.T
+    low, high = hull.min(axis=0), hull.max(axis=0)
+    size = high - low
+    low, high = low + size * [SIDE_INSET, -TOP_OUTSET], high - size * [SIDE_INSET, BOTTOM_INSET]
+    centre, half = (low + high) / 2 @ axes, (high - low) / 2
+    return _stretched_beyond_border(centre - half, centre + half, np.array([width, height]))
+
+
+def _stretched_beyond_border(low: np.ndarray, high: np.ndarray, size: np.ndarray) -> Box:
+    low = np.where(low < 0, low * BEYOND_BORDER, low)
+    high = np.where(high > size, size + (high - size) * BEYOND_BORDER, high)
+    x0, y0, x1, y1 = np.round([*low, *high]).astype(int).tolist()
+    return Box(x0, y0, x1, y1)
+
+
+def _windows(photo: Image.Image, divisor: int) -> Iterator[Box]:
+    """Squares of 1/`divisor` of the longer side that cover the photo, each overlapping the next by half."""
+    side = max(photo.size) // divisor
+    step = max(side // 2, 1)
+    for y0 in range(0, max(photo.height - step, 1), step):
+        for x0 in range(0, max(photo.width - step, 1), step):
+            yield Box(x0, y0, x0 + side, y0 + side)
+
+
+def _distinct(faces: list[np.ndarray]) -> list[np.ndarray]:
+    """Largest first, each face once: detectors and windows find the same one several times."""
+    kept: list[np.ndarray] = []
+    for face in sorted(faces, key=lambda face: np.prod(np.ptp(face[:, :2], axis=0)), reverse=True):
+        centre = face[:, :2].mean(axis=0)
+        if not any(_inside(centre, other) for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _inside(point: np.ndarray, face: np.ndarray) -> bool:
+    return bool(np.all((face[:, :2].min(axis=0) < point) & (point < face[:, :2].max(axis=0))))
+
+
+def _look(photo: Image.Image, window: Box) -> tuple[Image.Image, int]:
+    """A window of the photo, black where it reaches outside, and how many times smaller it was made."""
+    reduction = max(window.width // VIEW_SIDE, 1)
+    view = Image.new("RGB", (-(-window.width // reduction), -(-window.height // reduction)))
+    inside = window.clamped(photo.width, photo.height)
+    part = photo.reduce(reduction, (inside.x0, inside.y0, inside.x1, inside.y1))
+    view.paste(part, ((inside.x0 - window.x0) // reduction, (inside.y0 - window.y0) // reduction))
+    return view, reduction
+
+
+@contextmanager
+def _open_networks() -> Iterator["_Networks"]:
+    from mediapipe.python.solutions.face_detection import FaceDetection
+    from mediapipe.python.solutions.face_mesh import FaceMesh
+
+    with (
+        FaceDetection(MIN_CONFIDENCE, model_selection=0) as near,
+        FaceDetection(MIN_CONFIDENCE, model_selection=1) as far,
+        FaceMesh(static_image_mode=True, refine_landmarks=True) as mesh,
+    ):
+        yield _Networks((near, far), mesh)
+
+
+@dataclass(frozen=True)
+class _Networks:
+    """MediaPipe's two face detectors (near and far faces) and its face mesh."""
+
+    detectors: tuple[Any, Any]
+    mesh: Any
+
+    def detect(self, photo: Image.Image, window: Box) -> list[Box]:
+        """Boxes of the faces seen in a window of the photo, in pixels of the photo."""
+        view, reduction = _look(photo, window)
+        pixels = np.asarray(view)
+        found = [face for detector in self.detectors for face in detector.process(pixels).detections or []]
+        relative = [face.location_data.relative_bounding_box for face in found]
+        corners = [(box.xmin, box.ymin, box.xmin + box.width, box.ymin + box.height) for box in relative]
+        scale = np.array([view.width, view.height, view.width, view.height]) * reduction
+        origin = np.array([window.x0, window.y0, window.x0, window.y0])
+        return [Box(*np.round(origin + corner * scale).astype(int).tolist()) for corner in corners]
+
+    def landmarks(self, photo: Image.Image, box: Box) -> np.ndarray | None:
+        """The mesh of the face in the box; None unless it finds one at every margin (in texture it rarely does)."""
+        readings = []
+        for margin in CROP_MARGINS:
+            reading = self._read_mesh(photo, _square_around(box, margin))
+            if reading is None:
+                return None
+            readings.append(reading)
+        return np.mean(readings, axis=0, dtype=np.float32)
+
+    def _read_mesh(self, photo: Image.Image, window: Box) -> np.ndarray | None:
+        view, reduction = _look(photo, window)
+        faces = self.mesh.process(np.asarray(view)).multi_face_landmarks
+        if not faces:
+            return None
+        points = np.array([[point.x, point.y, point.z] for point in faces[0].landmark])
+        scale = np.array([view.width, view.height, view.width]) * reduction
+        return points * scale + [window.x0, window.y0, 0]
+
+
+def _square_around(box: Box, margin: float) -> Box:
+    side = round(max(box.width, box.height) * (1 + margin))
+    x0, y0 = (box.x0 + box.x1 - side) // 2, (box.y0 + box.y1 - side) // 2
+    return Box(x0, y0, x0 + side, y0 + side)
