@@ -1,10 +1,26 @@
 """From the bytes of an audio file to the samples an engine listens to."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from subprocess import PIPE
 
 import numpy as np
 
+from models.errors import AudioError, Cancelled
+from models.ffmpeg import Ffmpeg, sound_input
+
 SAMPLE_RATE = 16_000
+BYTES_PER_SAMPLE = 2
+ALLOWED = "WAV, MP3, M4A, OGG, FLAC or WebM with sound in it"
+
+CHECKED_SECONDS = 0.5
+BLOCK_BYTES = SAMPLE_RATE * BYTES_PER_SAMPLE  # one second, between two looks at `should_stop`
+# A few megabytes of FLAC can hold weeks of silence; nobody waits for those to be counted.
+MAX_SECONDS = 4 * 3600
+
+# Timestamps are ignored here and when the video's sound is made, so that sample n is the same moment in both.
+FROM_ZERO = "asetpts=N/SR/TB"
 
 
 @dataclass(frozen=True)
@@ -14,7 +30,79 @@ class Speech:
     Attributes:
         samples: float32 mono [n] at `SAMPLE_RATE`, within [-1, 1]; cut to what the video needs.
         duration: seconds of the whole file, which may be more than `samples` holds.
+        warnings: what the user should know about how the file was read.
     """
 
     samples: np.ndarray
     duration: float
+    warnings: tuple[str, ...] = ()
+
+
+def check_audio(path: Path) -> None:
+    """Refuse at once what `load_speech` could not read, by decoding the first half second.
+
+    Raises:
+        AudioError: empty, no audio format we accept by its content, damaged from the start, or without sound.
+    """
+    with _decoder(path, CHECKED_SECONDS) as ffmpeg:
+        heard = len(ffmpeg.stdout.read())
+        ffmpeg.wait()
+        _check_heard(heard, ffmpeg)
+
+
+def load_speech(path: Path, max_seconds: float, should_stop: Callable[[], bool]) -> Speech:
+    """Decode the first audio stream to 16 kHz mono.
+
+    Args:
+        path: the audio file, whatever its name.
+        max_seconds: how much of it to keep; the rest is only counted.
+        should_stop: asked once per decoded second.
+
+    Raises:
+        AudioError: as `check_audio`, or longer than `MAX_SECONDS`.
+        Cancelled: `should_stop` returned True.
+    """
+    kept, heard = bytearray(), 0
+    wanted = round(max_seconds * SAMPLE_RATE) * BYTES_PER_SAMPLE
+    with _decoder(path, MAX_SECONDS + 1) as ffmpeg:
+        for block in _blocks(ffmpeg, should_stop):
+            kept += block[: wanted - len(kept)]
+            heard += len(block)
+        code = ffmpeg.wait()
+        _check_heard(heard, ffmpeg)
+        complaint = ffmpeg.words or (f"ffmpeg ended with code {code}" if code else "")
+    duration = heard / (SAMPLE_RATE * BYTES_PER_SAMPLE)
+    if duration > MAX_SECONDS:
+        message = f"The audio lasts more than {MAX_SECONDS // 3600} hours."
+        raise AudioError(message, allowed=f"at most {MAX_SECONDS // 3600} hours")
+    samples = np.frombuffer(kept, dtype="<i2").astype(np.float32) / 2**15
+    return Speech(samples, duration, tuple(_warnings(complaint, duration)))
+
+
+def _decoder(path: Path, seconds: float) -> Ffmpeg:
+    if not path.stat().st_size:
+        raise AudioError("The audio file is an empty file.", allowed=ALLOWED)
+    output = ["-map", "0:a:0", "-vn", "-sn", "-dn", "-af", FROM_ZERO, "-ac", "1", "-ar", str(SAMPLE_RATE)]
+    return Ffmpeg([*sound_input(path), *output, "-t", str(seconds), "-f", "s16le", "pipe:1"], stdout=PIPE)
+
+
+def _blocks(ffmpeg: Ffmpeg, should_stop: Callable[[], bool]) -> Iterator[bytes]:
+    while block := ffmpeg.stdout.read(BLOCK_BYTES):
+        if should_stop():
+            raise Cancelled("Stopped while the audio was decoded.")
+        yield block
+
+
+def _check_heard(heard: int, ffmpeg: Ffmpeg) -> None:
+    if heard:
+        return
+    if not ffmpeg.words or "matches no streams" in ffmpeg.words:
+        raise AudioError("The audio file has no sound in it.", allowed=ALLOWED)
+    if "not on whitelist" in ffmpeg.words:
+        raise AudioError("The audio file is of a kind that is not accepted.", allowed=ALLOWED)
+    raise AudioError(f"The audio file cannot be decoded: {ffmpeg.words}", allowed=ALLOWED)
+
+
+def _warnings(complaint: str, duration: float) -> Iterator[str]:
+    if complaint:
+        yield f"the audio file is damaged ({complaint}); the {duration:.1f} s that could be decoded were used"
