@@ -1,8 +1,8 @@
 """Where to cut the square that an engine animates, and which part of it is face.
 
 Pixel arithmetic only; knows nothing of files or of how a face is found. The rounding is that of EchoMimic's
-inference script (antgroup/echomimic, infer_audio2vid_acc.py), so that the same face box gives the same crop;
-unlike there, a face that touches the border keeps its mask and a rectangle outside the image still gives a crop.
+inference script (antgroup/echomimic, infer_audio2vid_acc.py), so that the same face box gives the same crop.
+Unlike there, a face that touches the border keeps its mask, and a rectangle outside the image gives a crop.
 """
 
 from dataclasses import dataclass
@@ -19,15 +19,13 @@ class Box:
 
     @property
     def width(self) -> int:
+        """Columns."""
         return self.x1 - self.x0
 
     @property
     def height(self) -> int:
+        """Rows."""
         return self.y1 - self.y0
-
-    @property
-    def area(self) -> int:
-        return self.width * self.height
 
     def dilated(self, ratio: float) -> "Box":
         """Grown by `ratio` of its width to the left and to the right, of its height upwards and downwards."""
@@ -35,7 +33,7 @@ class Box:
         return Box(self.x0 - dx, self.y0 - dy, self.x1 + dx, self.y1 + dy)
 
     def clamped(self, width: int, height: int) -> "Box":
-        """The part inside a `width` × `height` image; at least one pixel, the nearest, where there is none."""
+        """The part inside a `width` × `height` image; the nearest pixel where there is none."""
         x0, y0 = min(max(self.x0, 0), width - 1), min(max(self.y0, 0), height - 1)
         return Box(x0, y0, max(min(self.x1, width), x0 + 1), max(min(self.y1, height), y0 + 1))
 

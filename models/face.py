@@ -16,12 +16,12 @@ from models.crop import Box
 FACE_MESH = 468  # landmarks; ten more for the irises follow
 OUTER_EYE_CORNERS = (33, 263)  # to the left and to the right in the image
 
-# Side of the pictures shown to the networks, whose own inputs are 128 to 192 pixels: twice that loses nothing,
-# and a photo that was not reduced well beforehand would reach them aliased.
+# Side of the pictures shown to the networks, whose own inputs are 128 to 192 pixels: twice that is enough.
+# They shrink what they get without filtering, so a larger picture would reach them aliased.
 VIEW_SIDE = 384
 
-# A face smaller than about a tenth of what it looks at escapes the detector (measured on pasted faces of
-# 40 to 400 pixels): where the whole photo shows none, look through windows of a half, then of a quarter of it.
+# A face smaller than about a tenth of the picture escapes the detectors (measured on pasted faces of 30 to
+# 400 pixels): where the whole photo shows none, look through windows of a half, then of a quarter of it.
 WINDOW_DIVISORS = (1, 2, 4)
 
 # The mesh is read from crops of several sizes and averaged: a single reading moves by 0.3 % of the face's
@@ -150,14 +150,15 @@ class _Networks:
         return [Box(*np.round(origin + corner * scale).astype(int).tolist()) for corner in corners]
 
     def landmarks(self, photo: Image.Image, box: Box) -> np.ndarray | None:
-        """The mesh of the face in the box; None unless it finds one at every margin (in texture it rarely does)."""
+        """The face in the box; None unless the mesh finds one at every margin: in texture it rarely does."""
         readings = []
         for margin in CROP_MARGINS:
             reading = self._read_mesh(photo, _square_around(box, margin))
             if reading is None:
                 return None
             readings.append(reading)
-        return np.mean(readings, axis=0, dtype=np.float32)
+        mean: np.ndarray = np.mean(readings, axis=0, dtype=np.float32)
+        return mean
 
     def _read_mesh(self, photo: Image.Image, window: Box) -> np.ndarray | None:
         view, reduction = _look(photo, window)
@@ -166,7 +167,7 @@ class _Networks:
             return None
         points = np.array([[point.x, point.y, point.z] for point in faces[0].landmark])
         scale = np.array([view.width, view.height, view.width]) * reduction
-        return points * scale + [window.x0, window.y0, 0]
+        return np.add(points * scale, [window.x0, window.y0, 0])
 
 
 def _square_around(box: Box, margin: float) -> Box:

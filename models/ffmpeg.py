@@ -1,16 +1,21 @@
 """One run of ffmpeg, and how it may read what a user sent. Knows nothing of frames or samples."""
 
 import re
-import subprocess
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
 from threading import Thread
-from types import TracebackType
 from typing import IO
 
-# Demuxers by ffmpeg's own names: WAV, AIFF, Core Audio, MP3, M4A and MP4, OGG, FLAC, WebM, ADTS AAC and AMR. None
-# of them opens other files; playlists (concat, hls, dash, ...), which do, are what this list keeps out.
+# Demuxers by ffmpeg's own names: WAV, AIFF, Core Audio, MP3, M4A and MP4, OGG, FLAC, WebM, ADTS AAC and AMR.
+# None of them opens other files; playlists (concat, hls, dash), which do, are what this list keeps out.
 AUDIO_DEMUXERS = "wav,aiff,caf,mp3,mov,ogg,flac,matroska,aac,amr"
+
+# A filter: timestamps are ignored, both for the engine's samples and for the video's sound, so that the n-th
+# sample is the same moment in both.
+FROM_ZERO = "asetpts=N/SR/TB"
 
 _PREFIX = re.compile(r"^(\[[^\]]*\] *)*(Error opening input: )?")
 # Said besides the line that has the reason, and naming our files.
@@ -22,52 +27,64 @@ _LINES_KEPT = 20
 
 def sound_input(path: Path) -> list[str]:
     """Arguments that read the first audio stream of a user's file, and no other file whatever it says."""
-    return ["-protocol_whitelist", "file", "-format_whitelist", AUDIO_DEMUXERS, "-i", f"file:{path}"]
+    # A file that is mostly damaged still counts for what can be heard of it.
+    return [
+        "-max_error_rate",
+        "1",
+        "-protocol_whitelist",
+        "file",
+        "-format_whitelist",
+        AUDIO_DEMUXERS,
+        "-i",
+        f"file:{path}",
+    ]
 
 
-class Ffmpeg:
-    """A running ffmpeg; leaving the context ends it, by force if it still runs.
+@contextmanager
+def run_ffmpeg(arguments: list[str], *, stdin: int = DEVNULL, stdout: int = DEVNULL) -> Iterator["Ffmpeg"]:
+    """An ffmpeg that runs while in the context; leaving it ends ffmpeg, by force if need be.
 
     Args:
         arguments: what follows the program's name.
-        stdin: `subprocess.PIPE` to write to `stdin`, else nothing to read.
-        stdout: `subprocess.PIPE` to read from `stdout`, else dropped.
+        stdin: `subprocess.PIPE` to write to `Ffmpeg.stdin`, else there is nothing to read.
+        stdout: `subprocess.PIPE` to read from `Ffmpeg.stdout`, else it is dropped.
     """
+    import imageio_ffmpeg
 
-    def __init__(
-        self, arguments: list[str], *, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL
-    ):
-        import imageio_ffmpeg
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-v", "error", *arguments]
+    ffmpeg = Ffmpeg(Popen(command, stdin=stdin, stdout=stdout, stderr=PIPE))
+    try:
+        yield ffmpeg
+    finally:
+        ffmpeg.end()
 
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-v", "error", *arguments]
-        self._process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE)
+
+class Ffmpeg:
+    """A running ffmpeg, its pipes and what it has to say."""
+
+    def __init__(self, process: "Popen[bytes]"):
+        self._process = process
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
         # Read while it runs: an ffmpeg whose stderr is full stands still.
         self._listener = Thread(target=self._listen, daemon=True)
         self._listener.start()
 
-    def __enter__(self) -> "Ffmpeg":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._process.kill()
-        self.wait()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     @property
     def stdin(self) -> IO[bytes]:
+        """What ffmpeg reads as pipe:0; writing fails with an OSError once ffmpeg is gone."""
         assert self._process.stdin is not None, "started without a pipe to write to"
         return self._process.stdin
 
     @property
     def stdout(self) -> IO[bytes]:
+        """What ffmpeg writes to pipe:1."""
         assert self._process.stdout is not None, "started without a pipe to read from"
         return self._process.stdout
+
+    def end(self) -> None:
+        """Kill it where it still runs."""
+        self._process.kill()
+        self.wait()
 
     def wait(self) -> int:
         """Close the pipes, wait for the end, return the exit code (negative: killed by that signal)."""
@@ -94,5 +111,5 @@ def _close(pipe: IO[bytes] | None) -> None:
     try:
         if pipe is not None:
             pipe.close()
-    except BrokenPipeError:
+    except OSError:
         pass  # what was still buffered for an ffmpeg that is gone; its exit code tells

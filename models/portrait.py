@@ -41,8 +41,8 @@ def check_image(path: Path) -> None:
     """Refuse at once what `load_portrait` could not read, without looking for a face.
 
     Raises:
-        ImageError: empty, not one of `FORMATS` by its content, over `MAX_PIXELS` (told from the header, before
-            anything is decoded), damaged, or with more than 16 bits a channel.
+        ImageError: empty, not one of `FORMATS` by its content, over `MAX_PIXELS` (told from the header,
+            before anything is decoded), damaged, or with more than 16 bits a channel.
     """
     with _opened(path) as image:
         image.draft("RGB", (1, 1))  # a JPEG is decoded at an eighth of its size; others ignore it
@@ -85,7 +85,7 @@ def _read(path: Path) -> Image.Image:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """The image with its header read and found fit; what fails while it is decoded becomes an `ImageError`."""
+    """The image, its header found fit; what fails while it is decoded becomes an `ImageError`."""
     if not path.stat().st_size:
         raise ImageError("The reference image is an empty file.", allowed=ALLOWED)
     try:

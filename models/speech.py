@@ -1,6 +1,7 @@
 """From the bytes of an audio file to the samples an engine listens to."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE
@@ -8,7 +9,7 @@ from subprocess import PIPE
 import numpy as np
 
 from models.errors import AudioError, Cancelled
-from models.ffmpeg import Ffmpeg, sound_input
+from models.ffmpeg import FROM_ZERO, Ffmpeg, run_ffmpeg, sound_input
 
 SAMPLE_RATE = 16_000
 BYTES_PER_SAMPLE = 2
@@ -18,9 +19,6 @@ CHECKED_SECONDS = 0.5
 BLOCK_BYTES = SAMPLE_RATE * BYTES_PER_SAMPLE  # one second, between two looks at `should_stop`
 # A few megabytes of FLAC can hold weeks of silence; nobody waits for those to be counted.
 MAX_SECONDS = 4 * 3600
-
-# Timestamps are ignored here and when the video's sound is made, so that sample n is the same moment in both.
-FROM_ZERO = "asetpts=N/SR/TB"
 
 
 @dataclass(frozen=True)
@@ -79,11 +77,11 @@ def load_speech(path: Path, max_seconds: float, should_stop: Callable[[], bool])
     return Speech(samples, duration, tuple(_warnings(complaint, duration)))
 
 
-def _decoder(path: Path, seconds: float) -> Ffmpeg:
+def _decoder(path: Path, seconds: float) -> AbstractContextManager[Ffmpeg]:
     if not path.stat().st_size:
         raise AudioError("The audio file is an empty file.", allowed=ALLOWED)
     output = ["-map", "0:a:0", "-vn", "-sn", "-dn", "-af", FROM_ZERO, "-ac", "1", "-ar", str(SAMPLE_RATE)]
-    return Ffmpeg([*sound_input(path), *output, "-t", str(seconds), "-f", "s16le", "pipe:1"], stdout=PIPE)
+    return run_ffmpeg([*sound_input(path), *output, "-t", str(seconds), "-f", "s16le", "pipe:1"], stdout=PIPE)
 
 
 def _blocks(ffmpeg: Ffmpeg, should_stop: Callable[[], bool]) -> Iterator[bytes]:

@@ -1,0 +1,214 @@
+"""The one way from two uploads to a video, whatever the engine. Knows nothing of tasks, Ray or HTTP."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from models.engine import Engine
+from models.errors import AudioError, Cancelled, ParameterError
+from models.params import GenerationParams
+from models.portrait import Portrait, load_portrait
+from models.speech import SAMPLE_RATE, Speech, load_speech
+from models.video import VideoFormat, VideoWriter, open_video
+
+Stage = Literal["preparing", "generating", "encoding"]
+
+FEWEST_FRAMES = 2  # one frame is no motion, and the diffusion network cannot make it
+
+# Shares of the whole job; what is left after generating is for closing the file.
+PREPARED = 0.05
+GENERATED = 0.98
+
+# Blocks of frames between engine and encoder: one that is written, one that waits. More would only hold
+# memory.
+BLOCKS_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a video is.
+
+    Attributes:
+        stage: what is being done.
+        fraction: of the whole job, 0 to 1, never falling.
+        frames_generated: frames the engine has handed over.
+        frames_requested: frames the video will have; None until the audio is read.
+        audio_seconds: how long the audio file lasts; None until it is read.
+        warnings: what the user should know, complete once `frames_requested` is.
+    """
+
+    stage: Stage = "preparing"
+    fraction: float = 0.0
+    frames_generated: int = 0
+    frames_requested: int | None = None
+    audio_seconds: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GeneratedVideo:
+    """What was made, for the record."""
+
+    engine: str
+    device: str
+    width: int
+    height: int
+    fps: int
+    seed: int
+    frames_requested: int
+    frames_generated: int
+    audio_seconds: float
+    warnings: tuple[str, ...]
+
+
+def generate_video(
+    engine: Engine,
+    reference_image: Path,
+    audio_file: Path,
+    output: Path,
+    params: GenerationParams,
+    on_progress: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
+) -> GeneratedVideo:
+    """Make the portrait speak; the video is never held whole in memory.
+
+    Args:
+        engine: makes the frames.
+        reference_image: the uploaded portrait.
+        audio_file: the uploaded speech; the video is as long, but for `params.length` frames at most.
+        output: where the MP4 goes; there is no file unless it is complete.
+        params: the numbers.
+        on_progress: told of every step, from the calling thread.
+        should_stop: asked at least once per block of frames.
+
+    Raises:
+        InputError: the image, the audio or a parameter cannot be used.
+        EncodingError: ffmpeg could not write the video.
+        Cancelled: `should_stop` returned True.
+    """
+    report = _Reporter(on_progress)
+    report(stage="preparing")
+    material = _prepare(reference_image, audio_file, params, should_stop)
+    report(
+        stage="generating",
+        fraction=PREPARED,
+        frames_requested=material.frame_count,
+        audio_seconds=material.speech.duration,
+        warnings=material.warnings,
+    )
+    frames = engine.frames(
+        material.portrait,
+        material.speech,
+        params,
+        material.frame_count,
+        on_progress=lambda share: report(fraction=PREPARED + share * (GENERATED - PREPARED)),
+        should_stop=should_stop,
+    )
+    video = VideoFormat(params.width, params.height, params.fps, material.frame_count)
+    with open_video(output, video, audio_file, engine.name) as writer:
+        for frames_generated in _written_beside(frames, writer, should_stop):
+            report(frames_generated=frames_generated)
+        report(stage="encoding", fraction=GENERATED)
+    report(fraction=1.0)
+    return GeneratedVideo(
+        engine=engine.name,
+        device=engine.device,
+        width=params.width,
+        height=params.height,
+        fps=params.fps,
+        seed=params.seed,
+        frames_requested=material.frame_count,
+        frames_generated=report.progress.frames_generated,
+        audio_seconds=material.speech.duration,
+        warnings=material.warnings,
+    )
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What an engine works on, and what there is to say about it."""
+
+    portrait: Portrait
+    speech: Speech
+    frame_count: int
+    warnings: tuple[str, ...]
+
+
+class _Reporter:
+    """Keeps the latest `Progress`, and tells it with every change."""
+
+    def __init__(self, on_progress: Callable[[Progress], None]):
+        self._on_progress = on_progress
+        self.progress = Progress()
+
+    def __call__(self, *, fraction: float = 0.0, **changes: Any) -> None:
+        fraction = min(max(fraction, self.progress.fraction), 1.0)
+        self.progress = replace(self.progress, fraction=fraction, **changes)
+        self._on_progress(self.progress)
+
+
+def _prepare(
+    reference_image: Path, audio_file: Path, params: GenerationParams, should_stop: Callable[[], bool]
+) -> _Material:
+    if params.length < FEWEST_FRAMES:
+        message = f"length is {params.length} frames; a video needs at least {FEWEST_FRAMES}."
+        raise ParameterError(message, field="length", allowed=f"at least {FEWEST_FRAMES}")
+    _stop_if_asked(should_stop)
+    portrait = load_portrait(reference_image, params)
+    speech = load_speech(audio_file, params.length / params.fps, should_stop)
+    frame_count = _frame_count(speech, params)
+    cut = _cut_warnings(speech, params)
+    return _Material(portrait, speech, frame_count, (*portrait.warnings, *speech.warnings, *cut))
+
+
+def _frame_count(speech: Speech, params: GenerationParams) -> int:
+    """Every frame that the audio covers to its end, at most `length`."""
+    covered = _covered_frames(speech, params.fps)
+    if covered < FEWEST_FRAMES:
+        needed = FEWEST_FRAMES / params.fps
+        message = f"The audio lasts {speech.duration:.2f} s; at {params.fps} frames per second a video needs"
+        raise AudioError(f"{message} at least {needed:.2f} s.", allowed=f"at least {needed:.2f} s")
+    return min(covered, params.length)
+
+
+def _covered_frames(speech: Speech, fps: int) -> int:
+    # In whole samples: 0.7 s × 10 frames per second is 6.999… in floating point.
+    return round(speech.duration * SAMPLE_RATE) * fps // SAMPLE_RATE
+
+
+def _cut_warnings(speech: Speech, params: GenerationParams) -> Iterator[str]:
+    if _covered_frames(speech, params.fps) > params.length:
+        seconds = params.length / params.fps
+        cut = f"the video was cut to {seconds:.1f} s because length is {params.length} frames"
+        yield f"the audio lasts {speech.duration:.1f} s; {cut}"
+
+
+def _written_beside(
+    frames: Iterator[np.ndarray], writer: VideoWriter, should_stop: Callable[[], bool]
+) -> Iterator[int]:
+    """Write each block while the engine makes the next; yields how many frames have come from the engine.
+
+    An error on either side ends the other: the engine is asked for no further block, the encoder for no file.
+    """
+    generated = 0
+    writing: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="video-writer") as encoder:
+        for block in frames:
+            _stop_if_asked(should_stop)
+            while writing and (writing[0].done() or len(writing) >= BLOCKS_AHEAD):
+                writing.popleft().result()
+            writing.append(encoder.submit(writer.write, block))
+            generated += len(block)
+            yield generated
+        for written in writing:
+            written.result()
+
+
+def _stop_if_asked(should_stop: Callable[[], bool]) -> None:
+    if should_stop():
+        raise Cancelled("Stopped on request.")

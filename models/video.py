@@ -1,0 +1,130 @@
+"""From frames and the uploaded sound to an MP4, encoded once, while the frames are made.
+
+Knows nothing of engines or faces.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import PIPE
+
+import numpy as np
+
+from models.errors import EncodingError
+from models.ffmpeg import FROM_ZERO, Ffmpeg, run_ffmpeg, sound_input
+
+# At CRF 18 the loss is hard to see; a fast preset leaves the cores to the engine. Key frames redraw the still
+# background a little differently, which shows as a jump, so there are few of them.
+X264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-g", "600", "-pix_fmt", "yuv420p"]
+# Said in the stream because players guess otherwise, by the picture's size.
+BT709 = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
+TO_BT709 = "scale=out_color_matrix=bt709:out_range=tv"
+# Whole numbers, because the AAC encoder fails on a NaN.
+TO_AAC = "aformat=sample_fmts=s32:channel_layouts=mono|stereo"
+AAC = ["-c:a", "aac", "-b:a", "192k"]
+
+
+@dataclass(frozen=True)
+class VideoFormat:
+    """What the video will be: sides in pixels (even), frames per second, number of frames."""
+
+    width: int
+    height: int
+    fps: int
+    frame_count: int
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return self.frame_count / self.fps
+
+
+@contextmanager
+def open_video(path: Path, video: VideoFormat, sound: Path, engine: str) -> Iterator["VideoWriter"]:
+    """A video to write frames to; it is complete when the context is left, or there is no file at all.
+
+    Args:
+        path: where to; the name may end in anything.
+        video: the format; exactly `frame_count` frames must be written.
+        sound: the uploaded audio file: heard from its start, as long as the video, then silence.
+        engine: named in the video's metadata, which says that it is AI-generated.
+
+    Raises:
+        EncodingError: ffmpeg failed or was killed, or another number of frames came than was promised.
+    """
+    try:
+        with run_ffmpeg(_arguments(path, video, sound, engine), stdin=PIPE) as ffmpeg:
+            writer = VideoWriter(ffmpeg, video)
+            yield writer
+            writer.finish()
+        _check_file(path, video)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+class VideoWriter:
+    """Hands frames to ffmpeg; made by `open_video`."""
+
+    def __init__(self, ffmpeg: Ffmpeg, video: VideoFormat):
+        self._ffmpeg = ffmpeg
+        self._video = video
+        self._written = 0
+
+    def write(self, frames: np.ndarray) -> None:
+        """Append frames, uint8 RGB [n, height, width, 3].
+
+        Raises:
+            EncodingError: ffmpeg is gone, or these are more frames than promised.
+        """
+        if frames.dtype != np.uint8 or frames.shape[1:] != (self._video.height, self._video.width, 3):
+            raise ValueError(f"frames {frames.dtype} {frames.shape} do not fit {self._video}")
+        self._written += len(frames)
+        if self._written > self._video.frame_count:
+            self._fail_on_count()
+        try:
+            self._ffmpeg.stdin.write(np.ascontiguousarray(frames).data)
+        except OSError as error:
+            raise self._failure() from error
+
+    def finish(self) -> None:
+        """Wait until ffmpeg has completed the file; raises EncodingError also where frames are missing."""
+        if self._written != self._video.frame_count:
+            self._fail_on_count()
+        if code := self._ffmpeg.wait():
+            raise self._failure(code)
+
+    def _fail_on_count(self) -> None:
+        raise EncodingError(f"{self._video.frame_count} frames were promised, {self._written} came.")
+
+    def _failure(self, code: int | None = None) -> EncodingError:
+        code = code or self._ffmpeg.wait()
+        reason = self._ffmpeg.words or f"it ended with code {code}"
+        return EncodingError(f"ffmpeg could not write the video: {reason}")
+
+
+def _arguments(path: Path, video: VideoFormat, sound: Path, engine: str) -> list[str]:
+    frames = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{video.width}x{video.height}"]
+    frames += ["-framerate", str(video.fps), "-i", "pipe:0"]
+    heard = f"{FROM_ZERO},{TO_AAC},apad,atrim=end={video.seconds:.6f}"
+    streams = ["-map", "0:v:0", "-vf", TO_BT709, "-map", "1:a:0", "-af", heard]
+    # What the upload says about itself (a phone writes down where it was) stays out.
+    said = ["-map_metadata", "-1", "-map_chapters", "-1", "-metadata", f"comment={_comment(engine)}"]
+    file = ["-movflags", "+faststart", "-f", "mp4", "-y", f"file:{path}"]
+    return [*frames, *sound_input(sound), *streams, *X264, *BT709, *AAC, *said, *file]
+
+
+def _comment(engine: str) -> str:
+    return f"AI-generated: a still portrait made to speak by echomimic-serve, engine {engine}."
+
+
+def _check_file(path: Path, video: VideoFormat) -> None:
+    import imageio_ffmpeg
+
+    try:
+        frame_count, _ = imageio_ffmpeg.count_frames_and_secs(str(path))
+    except RuntimeError as error:
+        raise EncodingError(f"The video that ffmpeg wrote cannot be read: {error}") from error
+    if frame_count != video.frame_count:
+        raise EncodingError(f"{video.frame_count} frames were written, the video holds {frame_count}.")
