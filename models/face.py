@@ -23,6 +23,7 @@ VIEW_SIDE = 384
 # A face smaller than about a tenth of the picture escapes the detectors (measured on pasted faces of 30 to
 # 400 pixels): where the whole photo shows none, look through windows of a half, then of a quarter of it.
 WINDOW_DIVISORS = (1, 2, 4)
+SMALLEST_WINDOW = 64  # a tenth of less would be a face of a few pixels
 
 # The mesh is read from crops of several sizes and averaged: a single reading moves by 0.3 % of the face's
 # height with the crop, the mean of three by half of that.
@@ -88,7 +89,9 @@ def _stretched_beyond_border(low: np.ndarray, high: np.ndarray, size: np.ndarray
 def _windows(photo: Image.Image, divisor: int) -> Iterator[Box]:
     """Squares of 1/`divisor` of the longer side that cover the photo, each overlapping the next by half."""
     side = max(photo.size) // divisor
-    step = max(side // 2, 1)
+    if side < SMALLEST_WINDOW:
+        return
+    step = side // 2
     for y0 in range(0, max(photo.height - step, 1), step):
         for x0 in range(0, max(photo.width - step, 1), step):
             yield Box(x0, y0, x0 + side, y0 + side)

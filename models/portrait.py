@@ -76,11 +76,16 @@ def load_portrait(path: Path, params: GenerationParams) -> Portrait:
 def _read(path: Path) -> Image.Image:
     """The first frame, upright, RGB; transparent parts become white, as most viewers show them."""
     with _opened(path) as image:
-        upright = ImageOps.exif_transpose(_eight_bit(image))
-        if not upright.has_transparency_data:
-            return upright.convert("RGB")
-        white = Image.new("RGBA", upright.size, "white")
-        return Image.alpha_composite(white, upright.convert("RGBA")).convert("RGB")
+        ImageOps.exif_transpose(image, in_place=True)  # and no copy where it is upright: 64 megapixels count
+        if image.has_transparency_data:
+            return _on_white(image.convert("RGBA"))
+        return image if image.mode == "RGB" else _eight_bit(image).convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image)
+    return white
 
 
 @contextmanager
@@ -97,7 +102,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         raise ImageError("The reference image is not an image that can be read.", allowed=ALLOWED) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"The reference image is too large: {error}", allowed=ALLOWED) from error
+        raise ImageError(
+            f"The reference image is too large: over {MAX_PIXELS / 1e6:.0f} megapixels.", allowed=ALLOWED
+        ) from error
     except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
         raise ImageError(f"The reference image is damaged: {error}", allowed=ALLOWED) from error
 
@@ -115,9 +122,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     """16-bit grey, which Pillow would clip instead of scaling, brought to 8 bits; anything else as it is."""
     if not image.mode.startswith("I;16"):
         return image
-    grey = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    grey.info.update(image.info)
-    return grey
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def _mask_pixels(face: Box, side: int) -> np.ndarray:
