@@ -34,7 +34,8 @@ class Engine(Protocol):
             should_stop: asked at least once a block (a window of the diffusion).
 
         Yields:
-            uint8 RGB arrays [n, height, width, 3], n ≥ 1.
+            uint8 RGB arrays [n, height, width, 3], n ≥ 1. They are given away: the one before is still read
+            (by the encoder) while the next is made, so its memory must not be used again.
 
         Raises:
             Cancelled: `should_stop` returned True.
