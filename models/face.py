@@ -20,18 +20,22 @@ OUTER_EYE_CORNERS = (33, 263)  # to the left and to the right in the image
 # They shrink what they get without filtering, so a larger picture would reach them aliased.
 VIEW_SIDE = 384
 
+# Faces that fill the photo or that its border cuts are found with some black around it.
+BORDER = 0.5  # of the photo's longer side, shared by both ends
+
 # A face smaller than about a tenth of the picture escapes the detectors (measured on pasted faces of 30 to
 # 400 pixels): where the whole photo shows none, look through windows of a half, then of a quarter of it.
-WINDOW_DIVISORS = (1, 2, 4)
+WINDOW_DIVISORS = (2, 4)
 SMALLEST_WINDOW = 64  # a tenth of less would be a face of a few pixels
 
 # The mesh is read from crops of several sizes and averaged: a single reading moves by 0.3 % of the face's
 # height with the crop, the mean of three by half of that.
 CROP_MARGINS = (0.7, 1.0, 1.3)  # of the detected box, added to its larger side
+MESHES_A_CROP = 3  # a neighbour's face may be in the crop as well
 
 # MediaPipe's own 0.5 sees faces in stones and coins once many windows are looked through; true faces, down to
-# the smallest that are found, score 0.65 and more.
-MIN_CONFIDENCE = 0.6
+# 60 pixels in a photo of 1600, score 0.73 and more.
+MIN_CONFIDENCE = 0.65
 
 # How MTCNN's box lies around the mesh's hull, in hull widths and heights (the face's own upright frame):
 # fitted to the eleven boxes of tests/data/face_boxes_astronaut.json.
@@ -54,11 +58,14 @@ def find_faces(photo: Image.Image) -> list[np.ndarray]:
         same unit, negative towards the viewer). Landmarks of a face that is cut off lie outside the photo.
     """
     with _open_networks() as networks:
-        for divisor in WINDOW_DIVISORS:
-            boxes = [box for window in _windows(photo, divisor) for box in networks.detect(photo, window)]
-            faces = [face for box in boxes if (face := networks.landmarks(photo, box)) is not None]
+        for windows in _searches(photo):
+            faces: list[np.ndarray] = []
+            for box in [box for window in windows for box in networks.detect(photo, window)]:
+                seen = any(_inside(face, box) for face in faces)  # by another detector or window
+                if not seen and (face := networks.landmarks(photo, box)) is not None:
+                    faces.append(face)
             if faces:
-                return _distinct(faces)
+                return sorted(faces, key=_extent, reverse=True)
     return []
 
 
@@ -86,29 +93,32 @@ def _stretched_beyond_border(low: np.ndarray, high: np.ndarray, size: np.ndarray
     return Box(x0, y0, x1, y1)
 
 
-def _windows(photo: Image.Image, divisor: int) -> Iterator[Box]:
-    """Squares of 1/`divisor` of the longer side that cover the photo, each overlapping the next by half."""
-    side = max(photo.size) // divisor
-    if side < SMALLEST_WINDOW:
-        return
+def _searches(photo: Image.Image) -> Iterator[list[Box]]:
+    """Windows to look through, list after list until one shows a face."""
+    whole = Box(0, 0, *photo.size)
+    side = max(photo.size)
+    if side >= SMALLEST_WINDOW:
+        yield [_square_around(whole, margin) for margin in (0, BORDER)]
+    for divisor in WINDOW_DIVISORS:
+        if side // divisor >= SMALLEST_WINDOW:
+            yield list(_grid(photo, side // divisor))
+
+
+def _grid(photo: Image.Image, side: int) -> Iterator[Box]:
+    """Squares that cover the photo, each overlapping the next by half."""
     step = side // 2
     for y0 in range(0, max(photo.height - step, 1), step):
         for x0 in range(0, max(photo.width - step, 1), step):
             yield Box(x0, y0, x0 + side, y0 + side)
 
 
-def _distinct(faces: list[np.ndarray]) -> list[np.ndarray]:
-    """Largest first, each face once: detectors and windows find the same one several times."""
-    kept: list[np.ndarray] = []
-    for face in sorted(faces, key=lambda face: np.prod(np.ptp(face[:, :2], axis=0)), reverse=True):
-        centre = face[:, :2].mean(axis=0)
-        if not any(_inside(centre, other) for other in kept):
-            kept.append(face)
-    return kept
+def _inside(face: np.ndarray, box: Box) -> bool:
+    x, y = face[:, :2].mean(axis=0)
+    return bool(box.x0 < x < box.x1 and box.y0 < y < box.y1)
 
 
-def _inside(point: np.ndarray, face: np.ndarray) -> bool:
-    return bool(np.all((face[:, :2].min(axis=0) < point) & (point < face[:, :2].max(axis=0))))
+def _extent(face: np.ndarray) -> float:
+    return float(np.prod(np.ptp(face[:, :2], axis=0)))
 
 
 def _look(photo: Image.Image, window: Box) -> tuple[Image.Image, int]:
@@ -129,7 +139,7 @@ def _open_networks() -> Iterator["_Networks"]:
     with (
         FaceDetection(MIN_CONFIDENCE, model_selection=0) as near,
         FaceDetection(MIN_CONFIDENCE, model_selection=1) as far,
-        FaceMesh(static_image_mode=True, refine_landmarks=True) as mesh,
+        FaceMesh(static_image_mode=True, max_num_faces=MESHES_A_CROP, refine_landmarks=True) as mesh,
     ):
         yield _Networks((near, far), mesh)
 
@@ -156,21 +166,20 @@ class _Networks:
         """The face in the box; None unless the mesh finds one at every margin: in texture it rarely does."""
         readings = []
         for margin in CROP_MARGINS:
-            reading = self._read_mesh(photo, _square_around(box, margin))
+            faces = self._read_meshes(photo, _square_around(box, margin))
+            reading = next((face for face in faces if _inside(face, box)), None)
             if reading is None:
                 return None
             readings.append(reading)
         mean: np.ndarray = np.mean(readings, axis=0, dtype=np.float32)
         return mean
 
-    def _read_mesh(self, photo: Image.Image, window: Box) -> np.ndarray | None:
+    def _read_meshes(self, photo: Image.Image, window: Box) -> Iterator[np.ndarray]:
         view, reduction = _look(photo, window)
-        faces = self.mesh.process(np.asarray(view)).multi_face_landmarks
-        if not faces:
-            return None
-        points = np.array([[point.x, point.y, point.z] for point in faces[0].landmark])
         scale = np.array([view.width, view.height, view.width]) * reduction
-        return np.add(points * scale, [window.x0, window.y0, 0])
+        for face in self.mesh.process(np.asarray(view)).multi_face_landmarks or []:
+            points = np.array([[point.x, point.y, point.z] for point in face.landmark])
+            yield points * scale + [window.x0, window.y0, 0]
 
 
 def _square_around(box: Box, margin: float) -> Box:
