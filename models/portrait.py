@@ -67,7 +67,7 @@ def load_portrait(path: Path, params: GenerationParams) -> Portrait:
     mask = mask_box(face, params.facemask_dilation_ratio, photo.width, photo.height)
     return Portrait(
         image=_resized(np.asarray(photo.crop((square.x0, square.y0, square.x1, square.y1))), params),
-        mask=_resized(_mask_pixels(mask.relative_to(square), square.width), params),
+        mask=_resized(mask_pixels(mask.relative_to(square), square.width), params),
         landmarks=_moved(faces[0], square, params) if faces else None,
         warnings=tuple(_warnings(len(faces), params)),
     )
@@ -125,7 +125,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
-def _mask_pixels(face: Box, side: int) -> np.ndarray:
+def mask_pixels(face: Box, side: int) -> np.ndarray:
     mask = np.zeros((side, side), dtype=np.uint8)
     mask[max(face.y0, 0) : max(face.y1, 0), max(face.x0, 0) : max(face.x1, 0)] = 255
     return mask
