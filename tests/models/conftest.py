@@ -75,6 +75,12 @@ def sound_files(ffmpeg: Callable[..., bytes], tmp_path_factory: pytest.TempPathF
     return {name: folder / name for name in SOUND_FORMATS}
 
 
+@pytest.fixture(params=SOUND_FORMATS)
+def sound_file(request: pytest.FixtureRequest, sound_files: dict[str, Path]) -> Path:
+    """One after the other, the first 1.5 s of the speech in every format."""
+    return sound_files[request.param]
+
+
 @pytest.fixture(scope="session")
 def silent_video(ffmpeg: Callable[..., bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MP4 with a picture and no sound."""

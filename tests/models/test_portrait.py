@@ -1,0 +1,246 @@
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.errors import ImageError
+from models.face import find_faces
+from models.params import GenerationParams
+from models.portrait import check_image, load_portrait
+
+PARAMS = GenerationParams(width=256, height=256)
+
+
+def saved(image: Image.Image, path: Path, **options: object) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says it is this large and holds nothing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
+
+
+def sixteen_bit(image: Image.Image) -> Image.Image:
+    return Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+
+
+def in_mode(image: Image.Image, mode: str) -> Image.Image:
+    return image.quantize(256) if mode == "P" else image.convert(mode)
+
+
+def difference(image: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(image.astype(int) - other).mean())
+
+
+@pytest.fixture(scope="module")
+def portrait(astronaut_file):
+    return load_portrait(astronaut_file, PARAMS)
+
+
+def test_cuts_out_the_face_in_the_requested_size(portrait):
+    assert portrait.image.shape == (256, 256, 3)
+    assert portrait.mask.shape == (256, 256)
+    assert portrait.image.dtype == portrait.mask.dtype == np.uint8
+    assert portrait.landmarks.shape == (478, 3)
+    assert portrait.landmarks.dtype == np.float32
+    assert portrait.warnings == ()
+
+
+def test_landmarks_are_in_pixels_of_the_cut_out_image(portrait):
+    (again,) = find_faces(Image.fromarray(portrait.image))
+    height_of_face = np.linalg.norm(again[10, :2] - again[152, :2])
+
+    assert np.abs(again - portrait.landmarks)[:, :2].mean() < 0.01 * height_of_face
+
+
+def test_the_mask_covers_the_face_and_little_else(portrait):
+    x, y = portrait.landmarks[:468, 0].astype(int), portrait.landmarks[:468, 1].astype(int)
+
+    assert (portrait.mask[y, x] == 255).all()
+    assert 0.3 < (portrait.mask == 255).mean() < 0.6
+    assert portrait.mask[0].max() == portrait.mask[-1].max() == 0
+
+
+def test_the_crop_ratio_decides_how_much_is_seen_around_the_face(astronaut_file):
+    def width_of_face(ratio: float) -> float:
+        params = GenerationParams(width=256, height=256, facecrop_dilation_ratio=ratio)
+        return float(np.ptp(load_portrait(astronaut_file, params).landmarks[:468, 0]))
+
+    assert width_of_face(0.0) > 1.3 * width_of_face(0.3) > 1.5 * width_of_face(0.6)
+
+
+def test_the_mask_ratio_widens_the_mask(astronaut_file, portrait):
+    params = GenerationParams(width=256, height=256, facemask_dilation_ratio=0.0)
+
+    assert load_portrait(astronaut_file, params).mask.sum() < 0.8 * portrait.mask.sum()
+
+
+def test_unequal_sides_stretch_the_square_and_say_so(astronaut_file, portrait):
+    stretched = load_portrait(astronaut_file, GenerationParams(width=512, height=256))
+
+    assert stretched.image.shape == (256, 512, 3)
+    assert stretched.landmarks[:, :2] == pytest.approx(portrait.landmarks[:, :2] * [2, 1], abs=1e-3)
+    assert any("stretched to 512×256" in warning for warning in stretched.warnings)
+
+
+def test_without_a_face_the_centred_square_is_used_and_all_of_it_is_mask(nobody_image, tmp_path):
+    portrait = load_portrait(
+        saved(nobody_image, tmp_path / "nobody.png"), GenerationParams(width=180, height=180)
+    )
+
+    assert portrait.landmarks is None
+    assert (portrait.mask == 255).all()
+    assert difference(portrait.image, np.asarray(nobody_image)[:, 10:190]) == 0
+    assert any(warning.startswith("no face was found") for warning in portrait.warnings)
+
+
+def test_of_several_faces_the_largest_speaks(astronaut_image, tmp_path):
+    head = astronaut_image.crop((140, 0, 320, 240))
+    scene = Image.new("RGB", (900, 600), "grey")
+    scene.paste(head, (30, 30))
+    scene.paste(head.resize((360, 480)).transpose(Image.Transpose.FLIP_LEFT_RIGHT), (450, 60))
+    portrait = load_portrait(saved(scene, tmp_path / "two.png"), PARAMS)
+
+    assert "2 faces were found; the largest one speaks" in portrait.warnings
+    assert (
+        portrait.landmarks[33, 1] > portrait.landmarks[263, 1]
+    )  # only the larger one is mirrored: its other eye is lower
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("p.jpg", "RGB"),
+        ("cmyk.jpg", "CMYK"),
+        ("p.png", "RGB"),
+        ("palette.png", "P"),
+        ("p.webp", "RGB"),
+        ("p.bmp", "RGB"),
+        ("p.tiff", "RGB"),
+        ("p.gif", "P"),
+    ],
+)
+def test_reads_every_promised_format(name, mode, astronaut_image, portrait, tmp_path):
+    path = saved(in_mode(astronaut_image, mode), tmp_path / name)
+    check_image(path)
+
+    assert difference(load_portrait(path, PARAMS).image, portrait.image) < 8
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_reads_sixteen_bit_grey_at_its_brightness(suffix, astronaut_image, tmp_path):
+    grey = load_portrait(saved(astronaut_image.convert("L"), tmp_path / f"8{suffix}"), PARAMS)
+    path = saved(sixteen_bit(astronaut_image), tmp_path / f"16{suffix}")
+    check_image(path)
+
+    assert difference(load_portrait(path, PARAMS).image, grey.image) < 1
+
+
+def test_judges_by_content_not_by_name(astronaut_image, portrait, tmp_path):
+    path = saved(astronaut_image, tmp_path / "image.png", format="JPEG")
+    check_image(path)
+
+    assert difference(load_portrait(path, PARAMS).image, portrait.image) < 8
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turns_the_photo_as_its_exif_says(orientation, astronaut_image, portrait, tmp_path):
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = astronaut_image.transpose(undo[orientation]) if orientation in undo else astronaut_image
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(stored, tmp_path / "turned.png", exif=exif)
+
+    assert difference(load_portrait(path, PARAMS).image, portrait.image) == 0
+
+
+def test_transparent_parts_become_white(astronaut_image, tmp_path):
+    cut_out = astronaut_image.convert("RGBA")
+    cut_out.paste((0, 0, 0, 0), (0, 0, 512, 60))
+    portrait = load_portrait(saved(cut_out, tmp_path / "cut-out.png"), PARAMS)
+
+    assert (portrait.image[0] == 255).all()
+
+
+def test_only_the_first_frame_of_an_animation_counts(astronaut_image, nobody_image, tmp_path):
+    later = [nobody_image.resize(astronaut_image.size)]
+    path = saved(astronaut_image, tmp_path / "moving.gif", save_all=True, append_images=later)
+
+    assert load_portrait(path, PARAMS).landmarks is not None
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"this is not an image", "not an image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "not an image"),
+        (png_header(8001, 8000), "8001×8000 pixels, 64 megapixels"),
+        (png_header(10_000, 10_000), "too large"),
+        (png_header(60_000, 60_000), "too large"),
+        (png_header(64, 64), "damaged"),
+    ],
+)
+@pytest.mark.parametrize(
+    "read", [check_image, lambda path: load_portrait(path, PARAMS)], ids=["check", "load"]
+)
+def test_refuses_what_is_no_usable_image(read, content, reason, tmp_path):
+    path = tmp_path / "image.png"
+    path.write_bytes(content)
+
+    with pytest.raises(ImageError, match=reason) as refusal:
+        read(path)
+    assert refusal.value.field == "reference_image"
+    assert "JPEG, PNG, WebP" in refusal.value.allowed
+
+
+def test_sixty_four_megapixels_are_allowed(tmp_path):
+    path = saved(Image.new("L", (8000, 8000)), tmp_path / "large.png")
+
+    check_image(path)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tiff", ".gif"])
+def test_refuses_a_file_that_ends_early(suffix, astronaut_image, tmp_path):
+    path = saved(astronaut_image, tmp_path / f"whole{suffix}")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    with pytest.raises(ImageError, match="damaged"):
+        check_image(path)
+
+
+def test_refuses_thirty_two_bits_a_channel(tmp_path):
+    path = saved(Image.new("F", (64, 64)), tmp_path / "scientific.tiff")
+
+    with pytest.raises(ImageError, match="32 bits a channel"):
+        check_image(path)
+
+
+def test_a_single_pixel_is_an_image_without_a_face(tmp_path):
+    portrait = load_portrait(saved(Image.new("RGB", (1, 1), "red"), tmp_path / "dot.png"), PARAMS)
+
+    assert portrait.landmarks is None
+    assert (portrait.image == (255, 0, 0)).all()
