@@ -1,0 +1,59 @@
+"""The preview engine: warps the portrait on the CPU, no weights and no GPU."""
+
+from collections.abc import Callable, Iterator
+
+import cv2
+import numpy as np
+
+from models.errors import Cancelled, ImageError
+from models.params import GenerationParams
+from models.portrait import Portrait
+from models.preview.acting import act
+from models.preview.puppet import Puppet
+from models.preview.voice import listen
+from models.speech import SAMPLE_RATE, Speech
+
+BLOCK = 8  # frames held at a time
+
+
+class PreviewEngine:
+    """Makes a portrait speak by warping it: a simple animation, but it talks."""
+
+    name = "preview"
+    device = "cpu"
+
+    def __init__(self) -> None:
+        # A worker with a share of a core is given one thread by Ray; the machine's cores are what there is.
+        cv2.setNumThreads(cv2.getNumberOfCPUs())
+        listen(np.zeros(SAMPLE_RATE, np.float32))  # loads what librosa compiles: seconds, once a process
+
+    def frames(
+        self,
+        portrait: Portrait,
+        speech: Speech,
+        params: GenerationParams,
+        frame_count: int,
+        on_progress: Callable[[float], None],
+        should_stop: Callable[[], bool],
+    ) -> Iterator[np.ndarray]:
+        """Yield `frame_count` frames, uint8 RGB [n, height, width, 3], n up to `BLOCK`.
+
+        The mouth follows the speech; `params.seed` decides when the eyes blink and how the head sways.
+
+        Raises:
+            ImageError: no face was found in the portrait.
+            Cancelled: `should_stop` returned True.
+        """
+        if portrait.landmarks is None:
+            raise ImageError(
+                "no face was found in reference_image; the preview engine needs one",
+                allowed="a photo of one face, seen from the front, well lit and not covered",
+            )
+        puppet = Puppet(portrait.image, portrait.landmarks)
+        poses = act(speech.samples, params.fps, frame_count, params.seed)
+        for start in range(0, frame_count, BLOCK):
+            if should_stop():
+                raise Cancelled("stopped while the preview was drawn")
+            block = poses[start : start + BLOCK]
+            yield np.stack([puppet.draw(pose) for pose in block])
+            on_progress((start + len(block)) / frame_count)

@@ -1,0 +1,159 @@
+"""A portrait that can be posed: prepared once, then drawn frame by frame."""
+
+import cv2
+import numpy as np
+
+from models.preview import landmarks as mesh
+from models.preview.eyes import find_eyelids
+from models.preview.face_frame import FaceFrame
+from models.preview.fields import MouthFields
+from models.preview.grid import Grid
+from models.preview.head import HeadFields
+from models.preview.interior import Interior
+from models.preview.lips import find_lips, without_teeth
+from models.preview.mouth_shapes import MouthGeometry, MouthWeights
+from models.preview.pose import Pose
+from models.preview.sampling import read
+from models.preview.slit import Slit, SlitPixels
+
+LARGEST_OPENING = 0.088  # face heights between the lips in a loud "ah"
+ENLARGED = np.float32(2)  # the source, see `Puppet`
+OWN_TEETH = 0.58  # share of an opening that a portrait's own opening gives, as far as it goes
+
+
+class Puppet:
+    """Draws poses of one portrait.
+
+    A frame is one resampling of the portrait: mouth shape and sway of the head are composed on a coarse grid
+    first. The portrait is enlarged twofold once, so that bilinear sampling loses hardly anything between the
+    pixels and sharpness does not breathe with the sway.
+    """
+
+    def __init__(self, image: np.ndarray, landmarks: np.ndarray):
+        """Prepare a portrait.
+
+        Args:
+            image: uint8 RGB [height, width, 3], sides multiples of 8.
+            landmarks: float32 [478, 3], the face mesh as in `Portrait`.
+        """
+        height, width = image.shape[:2]
+        self.grid = Grid(width, height)
+        centred = landmarks[:, :2] - 0.5  # here as in OpenCV the first pixel's centre is at 0
+        self.frame = FaceFrame.of(centred, width, height)
+        points = self.frame.to_face(centred).astype(np.float64)
+        self.lips = find_lips(image, points, self.frame)
+        mouth = MouthGeometry.of(points, self.lips)
+        self.mouth_fields = MouthFields.solve(mouth, self.frame, self.grid)
+        self.head_fields = HeadFields.solve(landmarks[:, 2], points, self.frame, self.grid)
+        self.interior = Interior.paint(image, points, self.lips, self.frame, self.grid)
+        self.eyelids = find_eyelids(image, points, self.frame, self.grid)
+        self.source = _enlarged(without_teeth(image, self.lips, self.frame) if self.lips.parted else image)
+        self.nodes = self.grid.nodes()
+        self.feather = max(1.0 / self.frame.unit, 0.006)
+        corners = self.frame.to_pixels(points[list(mesh.CORNERS)] + (0, LARGEST_OPENING / 2))
+        self.mouth_box = self.grid.box_around(corners, 0.13 * self.frame.unit)
+
+    def draw(self, pose: Pose) -> np.ndarray:
+        """One frame, uint8 RGB [height, width, 3]."""
+        weights = mouth_weights(pose, self.lips.opening)
+        fields = self.mouth_fields.weighted(weights)
+        slit = Slit.move(self.lips, *fields, self.frame, self.grid)
+        head = self.nodes - self.head_fields.weighted(
+            pose.head
+        )  # where each node's place was before the sway
+        upper, lower = (head - self.grid.sample(field, head) for field in fields)
+        below = slit.at(self.frame.to_face(head)).below()[..., None]
+        skin = self.grid.to_pixels((upper + below * (lower - upper)) * ENLARGED, self.grid.whole())
+        place = self.grid.to_pixels(head, self.mouth_box)
+        at_mouth = slit.at(self.frame.to_face(place))
+        skin[self.mouth_box.slices] = self._mouth_skin(upper, lower, at_mouth) * ENLARGED
+        picture = read(self.source, skin)
+        self._fill_mouth(picture[self.mouth_box.slices], place, slit, at_mouth, pose)
+        self._blink(picture, head, pose.blink)
+        return picture
+
+    def _mouth_skin(self, upper: np.ndarray, lower: np.ndarray, slit: SlitPixels) -> np.ndarray:
+        on_upper, on_lower = (self.grid.to_pixels(field, self.mouth_box) for field in (upper, lower))
+        return on_upper + slit.below()[..., None] * (on_lower - on_upper)
+
+    def _fill_mouth(
+        self, picture: np.ndarray, place: np.ndarray, slit: Slit, at: SlitPixels, pose: Pose
+    ) -> None:
+        """Show the inside between the lips, and the line where painted-over lips meet."""
+        opacity = at.opacity(self.feather)
+        seam = self._seam(place, slit, at) if self.lips.parted else np.zeros_like(opacity)
+        part = _extent(np.maximum(opacity, seam) > 0.003)
+        inside = self._inside(place[part], slit, pose) * _shadow_of_lips(at.crop(part))[..., None]
+        shown = picture[part].astype(np.float32)
+        shown += (inside - shown) * opacity[part][..., None]
+        shown += (self.interior.seam_color - shown) * seam[part][..., None]
+        picture[part] = np.clip(shown + 0.5, 0, 255).astype(np.uint8)
+
+    def _inside(self, place: np.ndarray, slit: Slit, pose: Pose) -> np.ndarray:
+        middle = len(slit.lower) // 2
+        down = slit.lower[middle, 1] - self.lips.lower[middle]
+        cover = 0.0 if self.lips.parted else 0.022 * max(0.0, -pose.width)
+        return self.interior.look(place, down * self.frame.axes[1], cover * self.frame.axes[1])
+
+    def _seam(self, place: np.ndarray, slit: Slit, at: SlitPixels) -> np.ndarray:
+        u = self.frame.to_face(place)[..., 0]
+        thickness = max(0.006, 0.75 / self.frame.unit)
+        from_line = (at.v - (at.upper + at.lower) * 0.5) / thickness
+        left, right = slit.upper[0, 0], slit.upper[-1, 0]
+        within = np.clip(np.minimum(u - left, right - u) / 0.02 + 1, 0, 1)
+        closed = 1 - np.clip((at.lower - at.upper) / 0.02, 0, 1)
+        return 0.42 * np.exp(-(from_line**2)) * within * closed
+
+    def _blink(self, picture: np.ndarray, head: np.ndarray, blink: float) -> None:
+        if blink <= 0.02:
+            return
+        for lid in self.eyelids:
+            lid.draw(picture[lid.box.slices], self.grid.to_pixels(head, lid.box), blink)
+
+
+def mouth_weights(pose: Pose, own_opening: float) -> MouthWeights:
+    """The shapes that make a pose, for a portrait whose lips are `own_opening` face heights apart."""
+    opening = LARGEST_OPENING * pose.opening * (1 - 0.30 * max(0.0, -pose.width))
+    spread, pucker = max(0.0, pose.width), max(0.0, -pose.width)
+    if own_opening:
+        kept = min(OWN_TEETH * opening, 0.8 * own_opening)
+        return MouthWeights(
+            jaw=opening - kept,
+            close=1 - kept / own_opening,
+            spread=0.017 * spread
+            - 0.014,  # whoever shows teeth is smiling, and nobody speaks as wide as that
+            pucker=0.044 * pucker,
+            press=0.22 * pose.press,
+            brow=0.016 * pose.brow,
+        )
+    return MouthWeights(
+        jaw=0.86 * opening,
+        raise_lip=0.14 * opening,
+        spread=0.022 * spread,
+        pucker=0.046 * pucker,
+        press=0.22 * pose.press,
+        brow=0.016 * pose.brow,
+    )
+
+
+def _extent(mask: np.ndarray) -> tuple[slice, slice]:
+    """The rows and columns of a box around what is true; at least one of each."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return slice(0, 1), slice(0, 1)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _enlarged(image: np.ndarray) -> np.ndarray:
+    """Twice the size; pixel (x, y) is at exactly (2x, 2y), so that what does not move stays as it is."""
+    height, width = image.shape[:2]
+    half = np.array([[0.5, 0, 0], [0, 0.5, 0]])
+    flags = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(image, half, (2 * width, 2 * height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _shadow_of_lips(at: SlitPixels) -> np.ndarray:
+    """Lips keep the light from what is just behind them."""
+    upper = 0.45 * np.exp(-np.maximum(at.v - at.upper, 0) / 0.012)
+    lower = 0.35 * np.exp(-np.maximum(at.lower - at.v, 0) / 0.014)
+    return (1 - upper) * (1 - lower)

@@ -1,0 +1,56 @@
+"""A portrait speaks a clip, and MediaPipe watches."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mouth_measure import FaceMotion, envelope, follows, pauses, watch
+from PIL import Image
+
+from models.params import GenerationParams
+from models.portrait import load_portrait
+from models.preview import PreviewEngine
+from models.speech import Speech, load_speech
+
+CLIPS = Path(__file__).parents[2] / "data" / "speech"
+
+
+@dataclass(frozen=True)
+class Performance:
+    """One portrait speaking one clip."""
+
+    speech: Speech
+    fps: int
+    motion: FaceMotion
+
+    @property
+    def loudness(self) -> np.ndarray:
+        return envelope(self.speech.samples, self.fps, len(self.motion.opening))
+
+    @property
+    def pauses(self) -> np.ndarray:
+        return pauses(self.speech.samples, self.fps, len(self.motion.opening))
+
+    @property
+    def correlation_and_lag(self) -> tuple[float, int]:
+        return follows(self.motion.opening, self.loudness)
+
+
+def never() -> bool:
+    return False
+
+
+def clip(name: str) -> Speech:
+    """A clip of `tests/data/speech`."""
+    return load_speech(CLIPS / f"{name}.flac", 60.0, never)
+
+
+def perform(image: Image.Image, clip_name: str, folder: Path) -> Performance:
+    """Render with the default parameters and watch, holding a block of frames at a time."""
+    path, params, speech = folder / "portrait.png", GenerationParams(), clip(clip_name)
+    image.save(path)
+    count = int(speech.duration * params.fps)
+    frames = PreviewEngine().frames(
+        load_portrait(path, params), speech, params, count, lambda share: None, never
+    )
+    return Performance(speech, params.fps, watch(frames))

@@ -1,0 +1,78 @@
+"""The preview engine as the pipeline sees it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from performances import clip, never
+
+from models.errors import Cancelled, ImageError
+from models.params import GenerationParams
+from models.portrait import Portrait
+from models.preview import PreviewEngine
+from models.preview.engine import BLOCK
+from models.speech import SAMPLE_RATE, Speech
+
+SMALL = GenerationParams(width=128, height=128)
+
+
+def play(portrait: Portrait, speech: Speech, params: GenerationParams, count: int) -> np.ndarray:
+    engine = PreviewEngine()
+    blocks = engine.frames(portrait, speech, params, count, lambda share: None, never)
+    return np.concatenate(list(blocks))
+
+
+def silence(seconds: float) -> Speech:
+    return Speech(np.zeros(int(seconds * SAMPLE_RATE), np.float32), seconds)
+
+
+def test_yields_exactly_the_frames_asked_for_in_small_blocks(small_portrait: Portrait) -> None:
+    engine, shares = PreviewEngine(), []
+    blocks = list(engine.frames(small_portrait, clip("man"), SMALL, 2 * BLOCK + 3, shares.append, never))
+    assert [len(block) for block in blocks] == [BLOCK, BLOCK, 3]
+    assert all(block.dtype == np.uint8 and block.shape[1:] == (128, 128, 3) for block in blocks)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+def test_the_same_seed_gives_the_same_video(small_portrait: Portrait) -> None:
+    first, second = (play(small_portrait, clip("man"), SMALL, 48) for _ in range(2))
+    assert (first == second).all()
+
+
+def test_another_seed_moves_the_head_otherwise_but_not_before_it_starts(small_portrait: Portrait) -> None:
+    one = play(small_portrait, silence(3), SMALL, 48)
+    other = play(small_portrait, silence(3), replace(SMALL, seed=421), 48)
+    assert (one[-1] != other[-1]).any()
+
+
+def test_stops_when_asked_to(small_portrait: Portrait) -> None:
+    asked = iter([False, True])
+    frames = PreviewEngine().frames(
+        small_portrait, clip("man"), SMALL, 100, lambda share: None, lambda: next(asked)
+    )
+    assert len(next(frames)) == BLOCK
+    with pytest.raises(Cancelled):
+        next(frames)
+
+
+def test_needs_a_face_and_says_so(small_portrait: Portrait) -> None:
+    faceless = replace(small_portrait, landmarks=None)
+    with pytest.raises(ImageError, match="no face was found in reference_image") as raised:
+        play(faceless, clip("man"), SMALL, 10)
+    assert raised.value.allowed
+
+
+@pytest.mark.parametrize("fps", [1, 60])
+def test_speaks_at_any_frame_rate(small_portrait: Portrait, fps: int) -> None:
+    assert len(play(small_portrait, clip("vowels"), replace(SMALL, fps=fps), fps)) == fps
+
+
+def test_blinks_at_twelve_frames_a_second_as_often_as_at_sixty(small_portrait: Portrait) -> None:
+    from models.preview.acting import act
+
+    counts = []
+    for fps in (12, 60):
+        shut = np.array([pose.blink > 0.5 for pose in act(silence(30).samples, fps, 30 * fps, 420)])
+        counts.append(int((np.diff(shut.astype(int)) == 1).sum()))
+    assert counts[0] == counts[1] >= 3
