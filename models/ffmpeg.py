@@ -17,10 +17,10 @@ AUDIO_DEMUXERS = "wav,aiff,caf,mp3,mov,ogg,flac,matroska,aac,amr"
 # sample is the same moment in both.
 FROM_ZERO = "asetpts=N/SR/TB"
 
-_PREFIX = re.compile(r"^(\[[^\]]*\] *)*(Error opening input: )?")
+_PREFIX = re.compile(r"^(\[[^\]]*\] *)*(Error opening (input|output .*): )?")
 # Said besides the line that has the reason, and naming our files.
 _CONSEQUENCE = re.compile(
-    r"Error opening (input|output) files?\b|Error parsing options|Failed to set value|To ignore"
+    r"Error opening (input|output) file(s:| )|Error parsing options|Failed to set value|To ignore"
 )
 _LINES_KEPT = 20
 

@@ -17,9 +17,8 @@ from models.ffmpeg import FROM_ZERO, Ffmpeg, run_ffmpeg, sound_input
 # At CRF 18 the loss is hard to see; a fast preset leaves the cores to the engine. Key frames redraw the still
 # background a little differently, which shows as a jump, so there are few of them.
 X264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-g", "600", "-pix_fmt", "yuv420p"]
-# Said in the stream because players guess otherwise, by the picture's size.
-BT709 = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
-TO_BT709 = "scale=out_color_matrix=bt709:out_range=tv"
+# Converted by one known matrix and marked so; players otherwise guess it from the picture's size.
+TO_BT709 = "scale=out_color_matrix=bt709:out_range=tv,setparams=color_primaries=bt709:color_trc=bt709"
 # Whole numbers, because the AAC encoder fails on a NaN.
 TO_AAC = "aformat=sample_fmts=s32:channel_layouts=mono|stereo"
 AAC = ["-c:a", "aac", "-b:a", "192k"]
@@ -112,7 +111,7 @@ def _arguments(path: Path, video: VideoFormat, sound: Path, engine: str) -> list
     # What the upload says about itself (a phone writes down where it was) stays out.
     said = ["-map_metadata", "-1", "-map_chapters", "-1", "-metadata", f"comment={_comment(engine)}"]
     file = ["-movflags", "+faststart", "-f", "mp4", "-y", f"file:{path}"]
-    return [*frames, *sound_input(sound), *streams, *X264, *BT709, *AAC, *said, *file]
+    return [*frames, *sound_input(sound), *streams, *X264, *AAC, *said, *file]
 
 
 def _comment(engine: str) -> str:

@@ -1,0 +1,224 @@
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from scipy.io import wavfile
+
+from models.errors import EncodingError
+from models.video import VideoFormat, open_video
+
+FORMAT = VideoFormat(width=64, height=48, fps=24, frame_count=30)
+AAC_FRAME = 1024  # samples
+
+
+def numbered_frames(video: VideoFormat, first: int = 0, count: int | None = None) -> np.ndarray:
+    """Frames in one grey each, darker to lighter, so that each can be told from its neighbours."""
+    numbers = np.arange(first, first + (video.frame_count if count is None else count))
+    greys = (16 + numbers * 200 // video.frame_count).astype(np.uint8)
+    return np.broadcast_to(greys[:, None, None, None], (len(numbers), video.height, video.width, 3))
+
+
+def write(path: Path, sound: Path, video: VideoFormat = FORMAT, engine: str = "preview") -> Path:
+    with open_video(path, video, sound, engine) as writer:
+        writer.write(numbered_frames(video))
+    return path
+
+
+def own_ffmpeg() -> psutil.Process:
+    (process,) = psutil.Process().children()
+    return process
+
+
+@pytest.fixture(scope="module")
+def video_file(tmp_path_factory, speech_file):
+    return write(tmp_path_factory.mktemp("video") / "task.mp4.part", speech_file)
+
+
+def test_holds_exactly_the_frames_that_were_written_in_order(video_file, decoded_frames):
+    frames = decoded_frames(video_file, FORMAT.width, FORMAT.height)
+    written = numbered_frames(FORMAT)
+
+    assert len(frames) == FORMAT.frame_count
+    assert np.abs(frames.astype(int) - written).max() <= 4
+
+
+@pytest.mark.parametrize(("fps", "frame_count"), [(1, 2), (7, 20), (25, 3), (60, 61)])
+def test_every_rate_and_length_is_exact(
+    fps, frame_count, speech_file, tmp_path, decoded_frames, decoded_sound
+):
+    video = VideoFormat(64, 48, fps, frame_count)
+    path = write(tmp_path / "video.mp4", speech_file, video)
+
+    assert len(decoded_frames(path, 64, 48)) == frame_count
+    assert len(decoded_sound(path, 22_050)) == pytest.approx(video.seconds * 22_050, abs=AAC_FRAME)
+
+
+def test_is_h264_with_aac_that_every_browser_plays(video_file, stream_info):
+    info = stream_info(video_file)
+
+    assert "Video: h264" in info
+    assert "yuv420p(tv, bt709, progressive)" in info
+    assert "64x48" in info
+    assert "24 fps" in info
+    assert "Audio: aac" in info
+
+
+def test_can_be_played_before_it_is_all_there(video_file):
+    content = video_file.read_bytes()
+
+    assert content.index(b"moov") < content.index(b"mdat")
+
+
+def test_colours_come_back_as_they_went_in(speech_file, tmp_path, decoded_frames):
+    colours = np.array([(220, 170, 150), (200, 30, 30), (30, 200, 30), (30, 30, 200)], np.uint8)
+    frame = np.repeat(np.repeat(colours, 16, axis=0)[None], 48, axis=0)
+    with open_video(tmp_path / "video.mp4", FORMAT, speech_file, "preview") as writer:
+        writer.write(np.repeat(frame[None], FORMAT.frame_count, axis=0))
+    decoded = decoded_frames(tmp_path / "video.mp4", 64, 48)[-1, 24, 8::16]
+
+    assert np.abs(decoded.astype(int) - colours).max() <= 6
+
+
+def test_says_that_it_is_ai_generated_and_by_which_engine(speech_file, tmp_path, stream_info):
+    info = stream_info(write(tmp_path / "video.mp4", speech_file, engine="echomimic"))
+
+    assert "AI-generated" in info
+    assert "engine echomimic" in info
+
+
+def test_says_nothing_of_what_the_upload_says_about_itself(ffmpeg, speech_file, tmp_path, stream_info):
+    tags = [
+        "-metadata",
+        "title=Holidays",
+        "-metadata",
+        "location=+52.5+013.4/",
+        "-metadata",
+        "artist=Somebody",
+    ]
+    ffmpeg("-i", speech_file, *tags, tmp_path / "tagged.m4a")
+    info = stream_info(write(tmp_path / "video.mp4", tmp_path / "tagged.m4a"))
+
+    assert "Holidays" in stream_info(tmp_path / "tagged.m4a")
+    for secret in ("Holidays", "+52.5", "Somebody"):
+        assert secret not in info
+
+
+def test_the_sound_is_the_uploads_from_its_start(video_file, speech_file, decoded_sound):
+    sound, original = decoded_sound(video_file, 22_050)[:, 0], decoded_sound(speech_file, 22_050)[:, 0]
+    count = round(FORMAT.seconds * 22_050)
+
+    assert np.corrcoef(sound[:count], original[:count])[0, 1] > 0.99
+
+
+def test_stereo_stays_stereo(ffmpeg, tmp_path, decoded_sound, stream_info):
+    sides = "aevalsrc=0.5*sin(2000*t)|0.5*sin(5000*t):s=48000:d=2"
+    ffmpeg("-f", "lavfi", "-i", sides, tmp_path / "stereo.flac")
+    path = write(tmp_path / "video.mp4", tmp_path / "stereo.flac")
+    sound, original = (
+        decoded_sound(file, 48_000, 2)[4800:48_000] for file in (path, tmp_path / "stereo.flac")
+    )
+
+    assert "48000 Hz, stereo" in stream_info(path)
+    for side in (0, 1):
+        assert np.corrcoef(sound[:, side], original[:, side])[0, 1] > 0.99
+
+
+def test_sound_that_ends_early_is_followed_by_silence(sound_files, tmp_path, decoded_sound):
+    video = VideoFormat(64, 48, 24, 72)
+    sound = decoded_sound(write(tmp_path / "video.mp4", sound_files["clip.flac"], video), 22_050)
+
+    assert len(sound) == pytest.approx(video.seconds * 22_050, abs=AAC_FRAME)
+    assert np.abs(sound[: round(1.5 * 22_050)]).max() > 0.1
+    assert np.abs(sound[round(1.6 * 22_050) :]).max() < 1e-3
+
+
+def test_every_sound_format_can_be_put_under_a_video(sound_file, tmp_path, decoded_sound):
+    sound = decoded_sound(write(tmp_path / "video.mp4", sound_file))
+
+    assert len(sound) == pytest.approx(FORMAT.seconds * 16_000, abs=AAC_FRAME * 2)
+    assert np.abs(sound).max() > 0.1
+
+
+def test_a_wav_of_not_a_numbers_can_be_put_under_a_video(tmp_path, decoded_sound):
+    samples = np.full(32_000, np.nan, np.float32)
+    wavfile.write(tmp_path / "nan.wav", 16_000, samples)
+
+    assert len(decoded_sound(write(tmp_path / "video.mp4", tmp_path / "nan.wav"))) > 0
+
+
+@pytest.mark.parametrize("written", [0, 1, FORMAT.frame_count - 1, FORMAT.frame_count + 1])
+def test_another_number_of_frames_is_an_error_and_leaves_no_file(written, speech_file, tmp_path):
+    def write_some() -> None:
+        with open_video(tmp_path / "video.mp4", FORMAT, speech_file, "preview") as writer:
+            writer.write(numbered_frames(FORMAT, 0, written))
+
+    with pytest.raises(EncodingError, match=f"30 frames were promised, {written} came"):
+        write_some()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("frames", [np.zeros((1, 48, 60, 3), np.uint8), np.zeros((1, 48, 64, 3), np.float32)])
+def test_frames_of_another_shape_or_type_are_refused(frames, speech_file, tmp_path):
+    with (
+        pytest.raises(ValueError, match="do not fit"),
+        open_video(tmp_path / "video.mp4", FORMAT, speech_file, "preview") as writer,
+    ):
+        writer.write(frames)
+
+
+def test_an_error_in_between_ends_ffmpeg_and_leaves_no_file(speech_file, tmp_path):
+    encoders = []
+
+    def break_off() -> None:
+        with open_video(tmp_path / "video.mp4", FORMAT, speech_file, "preview") as writer:
+            encoders.append(own_ffmpeg())
+            writer.write(numbered_frames(FORMAT, 0, 10))
+            raise RuntimeError("engine")
+
+    with pytest.raises(RuntimeError, match="engine"):
+        break_off()
+    assert not encoders[0].is_running()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_ffmpeg_that_dies_is_an_error_while_there_are_frames_to_come(speech_file, tmp_path):
+    video = VideoFormat(512, 512, 24, 1000)
+    written = []
+
+    def go_on_writing() -> None:
+        with open_video(tmp_path / "video.mp4", video, speech_file, "preview") as writer:
+            writer.write(numbered_frames(video, 0, 10))
+            own_ffmpeg().kill()
+            for first in range(10, video.frame_count):
+                writer.write(numbered_frames(video, first, 1))
+                written.append(first)
+
+    with pytest.raises(EncodingError, match="ended with code -9"):
+        go_on_writing()
+    assert len(written) <= 2  # what was under way when it died
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_ffmpeg_that_dies_after_the_last_frame_is_an_error(speech_file, tmp_path):
+    def lose_the_end() -> None:
+        with open_video(tmp_path / "video.mp4", FORMAT, speech_file, "preview") as writer:
+            writer.write(numbered_frames(FORMAT))
+            own_ffmpeg().kill()
+
+    with pytest.raises(EncodingError, match="ended with code -9"):
+        lose_the_end()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_says_in_ffmpegs_words_why_it_failed(speech_file, tmp_path):
+    with pytest.raises(EncodingError, match="No such file or directory"):
+        write(tmp_path / "no such folder" / "video.mp4", speech_file)
+
+
+def test_a_sound_it_may_not_read_is_an_error(tmp_path, speech_file):
+    (tmp_path / "secret.wav").write_bytes(speech_file.read_bytes())
+    (tmp_path / "audio.wav").write_text("ffconcat version 1.0\nfile secret.wav\n")
+
+    with pytest.raises(EncodingError, match="not on whitelist"):
+        write(tmp_path / "video.mp4", tmp_path / "audio.wav")
