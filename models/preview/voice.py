@@ -22,6 +22,7 @@ OPEN_BAND = (600.0, 4000.0)  # Hz, what closed lips take away
 HISS_BAND = (4500.0, 7900.0)  # Hz, "s" and "sh"
 MEL_BANDS, MEL_RANGE = 22, (120.0, 5500.0)
 CEPSTRA = 10
+SILENCE = 1e-14  # power added to all, so that digital silence has ratios and logarithms too
 STEADY = 5  # values: a pitch shorter than 50 ms is a click
 
 
@@ -88,7 +89,7 @@ def _in_band(band: tuple[float, float]) -> np.ndarray:
 
 
 def _band(power: np.ndarray, band: tuple[float, float]) -> np.ndarray:
-    return np.asarray(power[_in_band(band)].sum(axis=0) + 1e-12)
+    return np.asarray(power[_in_band(band)].sum(axis=0) + SILENCE)
 
 
 def _harmonicity(power: np.ndarray) -> np.ndarray:
@@ -102,7 +103,7 @@ def _harmonicity(power: np.ndarray) -> np.ndarray:
     shortest, longest = (int(SAMPLE_RATE / pitch) for pitch in reversed(PITCHES))
     window_correlation = np.fft.irfft(window)[: longest + 1]
     correlation = np.fft.irfft(power * _in_band(VOICE_BAND)[:, None], axis=0)[: longest + 1]
-    ratio = correlation / (correlation[0] + 1e-12) / (window_correlation / window_correlation[0])[:, None]
+    ratio = correlation / (correlation[0] + SILENCE) / (window_correlation / window_correlation[0])[:, None]
     return np.clip(ratio[shortest:].max(axis=0), 0, 1)
 
 
@@ -113,4 +114,4 @@ def _cepstra(power: np.ndarray) -> np.ndarray:
     mel = librosa.feature.melspectrogram(
         S=power, sr=SAMPLE_RATE, n_fft=FFT, n_mels=MEL_BANDS, fmin=low, fmax=high, htk=True
     )
-    return np.asarray(librosa.feature.mfcc(S=np.log(mel + 1e-10), n_mfcc=CEPSTRA + 1)[1:].T)
+    return np.asarray(librosa.feature.mfcc(S=np.log(mel + SILENCE), n_mfcc=CEPSTRA + 1)[1:].T)
