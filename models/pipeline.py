@@ -1,5 +1,6 @@
 """The one way from two uploads to a video, whatever the engine. Knows nothing of tasks, Ray or HTTP."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -170,9 +171,9 @@ def _frame_count(speech: Speech, params: GenerationParams) -> int:
     """Every frame that the audio covers to its end, at most `length`."""
     covered = _covered_frames(speech, params.fps)
     if covered < FEWEST_FRAMES:
-        needed = FEWEST_FRAMES / params.fps
-        message = f"The audio lasts {speech.duration:.2f} s; at {params.fps} frames per second a video needs"
-        raise AudioError(f"{message} at least {needed:.2f} s.", allowed=f"at least {needed:.2f} s")
+        needed = f"at least {math.ceil(1000 * FEWEST_FRAMES / params.fps) / 1000:.3f} s"
+        message = f"The audio lasts {speech.duration:.3f} s; at {params.fps} frames per second a video needs"
+        raise AudioError(f"{message} {needed}.", allowed=needed)
     return min(covered, params.length)
 
 

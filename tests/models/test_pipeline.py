@@ -1,0 +1,309 @@
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import psutil
+import pytest
+from scipy.io import wavfile
+
+from models.errors import AudioError, Cancelled, EncodingError, ImageError, ParameterError
+from models.params import GenerationParams
+from models.pipeline import GeneratedVideo, Progress, generate_video
+from models.portrait import Portrait
+from models.speech import SAMPLE_RATE, Speech
+from models.video import VideoWriter
+
+PARAMS = GenerationParams(width=128, height=128, length=24, fps=24, seed=7)
+
+
+@dataclass
+class FadingEngine:
+    """Shows the portrait darker and darker, a few frames at a time."""
+
+    name: str = "fading"
+    device: str = "cpu"
+    block: int = 5
+    blocks_made: int = 0
+    before_block: Callable[[int], None] = lambda number: None
+    speech: Speech | None = None
+
+    def frames(
+        self,
+        portrait: Portrait,
+        speech: Speech,
+        params: GenerationParams,
+        frame_count: int,
+        on_progress: Callable[[float], None],
+        should_stop: Callable[[], bool],
+    ) -> Iterator[np.ndarray]:
+        self.speech = speech
+        for first in range(0, frame_count, self.block):
+            self.before_block(self.blocks_made)
+            self.blocks_made += 1
+            on_progress(first / frame_count)
+            numbers = np.arange(first, min(first + self.block, frame_count))
+            light = 1 - numbers / frame_count
+            yield (portrait.image * light[:, None, None, None]).astype(np.uint8)
+        on_progress(1.0)
+
+
+@dataclass
+class Diary:
+    """Keeps every progress it is told."""
+
+    pages: list[Progress] = field(default_factory=list)
+
+    def __call__(self, progress: Progress) -> None:
+        self.pages.append(progress)
+
+
+def go_on() -> bool:
+    return False
+
+
+def kill_ffmpeg() -> None:
+    for process in psutil.Process().children():
+        process.kill()
+
+
+@pytest.fixture
+def generate(astronaut_file, speech_file, tmp_path) -> Callable[..., GeneratedVideo]:
+    """`generate_video` of the astronaut and the example clip into video.mp4.part, other arguments by name."""
+
+    def run(**changes: object) -> GeneratedVideo:
+        arguments = {
+            "engine": FadingEngine(),
+            "reference_image": astronaut_file,
+            "audio_file": speech_file,
+            "output": tmp_path / "video.mp4.part",
+            "params": PARAMS,
+            "on_progress": Diary(),
+            "should_stop": go_on,
+        }
+        return generate_video(**{**arguments, **changes})
+
+    return run
+
+
+def test_makes_a_video_and_tells_what_it_is(generate, tmp_path, decoded_frames):
+    video = generate()
+    frames = decoded_frames(tmp_path / "video.mp4.part", 128, 128)
+
+    assert (video.engine, video.device, video.seed) == ("fading", "cpu", 7)
+    assert (video.width, video.height, video.fps) == (128, 128, 24)
+    assert video.frames_requested == video.frames_generated == len(frames) == 24
+    assert video.audio_seconds == pytest.approx(6.41, abs=0.01)
+    assert np.all(np.diff(frames.mean(axis=(1, 2, 3))) < 0)
+
+
+def test_is_as_long_as_the_audio_where_length_allows_more(generate, sound_files, tmp_path, decoded_frames):
+    video = generate(audio_file=sound_files["48000.wav"], params=replace(PARAMS, length=1200, fps=10))
+
+    assert video.frames_generated == len(decoded_frames(tmp_path / "video.mp4.part", 128, 128)) == 15
+    assert video.warnings == ()
+
+
+def test_says_where_the_audio_was_cut(generate):
+    assert generate().warnings == (
+        "the audio lasts 6.4 s; the video was cut to 1.0 s because length is 24 frames",
+    )
+
+
+@pytest.mark.parametrize(("samples", "fps", "frames"), [(11_200, 10, 7), (11_199, 10, 6), (1280, 25, 2)])
+def test_counts_every_frame_that_the_audio_covers_to_its_end(samples, fps, frames, generate, wav_of_length):
+    video = generate(audio_file=wav_of_length(samples), params=replace(PARAMS, fps=fps))
+
+    assert video.frames_requested == frames
+
+
+@pytest.fixture
+def wav_of_length(tmp_path):
+    def make(samples: int):
+        wavfile.write(tmp_path / "short.wav", SAMPLE_RATE, np.full(samples, 1000, np.int16))
+        return tmp_path / "short.wav"
+
+    return make
+
+
+def test_audio_of_less_than_two_frames_is_refused_with_its_length_and_what_is_needed(generate, wav_of_length):
+    with pytest.raises(AudioError, match=r"lasts 0\.081 s; at 24 frames per second .* at least 0\.084 s"):
+        generate(audio_file=wav_of_length(1300))
+
+
+def test_a_length_of_one_frame_is_refused(generate):
+    with pytest.raises(ParameterError, match="length is 1") as refusal:
+        generate(params=replace(PARAMS, length=1))
+    assert refusal.value.field == "length"
+
+
+def test_the_engine_hears_as_much_as_the_video_lasts(generate):
+    engine = FadingEngine()
+    generate(engine=engine)
+
+    assert len(engine.speech.samples) == SAMPLE_RATE
+    assert engine.speech.duration > 6
+
+
+def test_warnings_of_portrait_and_speech_are_passed_on(generate, nobody_image, sound_files, tmp_path):
+    nobody_image.save(tmp_path / "nobody.png")
+    (tmp_path / "cut.webm").write_bytes(sound_files["clip.webm"].read_bytes()[:4000])
+    diary = Diary()
+    video = generate(
+        reference_image=tmp_path / "nobody.png", audio_file=tmp_path / "cut.webm", on_progress=diary
+    )
+
+    assert any("no face was found" in warning for warning in video.warnings)
+    assert any("audio file is damaged" in warning for warning in video.warnings)
+    assert diary.pages[-1].warnings == video.warnings
+
+
+def test_progress_goes_through_the_stages_and_never_back(generate):
+    diary = Diary()
+    generate(on_progress=diary)
+    stages, fractions = [page.stage for page in diary.pages], [page.fraction for page in diary.pages]
+
+    assert list(dict.fromkeys(stages)) == ["preparing", "generating", "encoding"]
+    assert stages == sorted(stages, key=["preparing", "generating", "encoding"].index)
+    assert fractions == sorted(fractions)
+    assert (fractions[0], fractions[-1]) == (0.0, 1.0)
+    assert len(set(fractions)) >= 6
+
+
+def test_progress_tells_frames_and_audio_as_soon_as_they_are_known(generate):
+    diary = Diary()
+    generate(on_progress=diary)
+    preparing = [page for page in diary.pages if page.stage == "preparing"]
+    later = [page for page in diary.pages if page.stage != "preparing"]
+
+    assert {page.frames_requested for page in preparing} == {None}
+    assert {page.frames_requested for page in later} == {24}
+    assert {round(page.audio_seconds, 1) for page in later} == {6.4}
+    assert list(dict.fromkeys(page.frames_generated for page in later)) == [0, 5, 10, 15, 20, 24]
+
+
+def test_a_fraction_never_falls_even_where_the_engines_does(generate):
+    class Wavering(FadingEngine):
+        def frames(self, portrait, speech, params, frame_count, on_progress, should_stop):
+            on_progress(0.9)
+            on_progress(0.1)
+            on_progress(7.0)
+            yield from super().frames(portrait, speech, params, frame_count, on_progress, should_stop)
+
+    diary = Diary()
+    generate(engine=Wavering(), on_progress=diary)
+    fractions = [page.fraction for page in diary.pages]
+
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+
+
+@pytest.mark.parametrize("block", [0, 1, 4])
+def test_stops_within_one_block_and_leaves_no_file(block, generate, tmp_path):
+    engine = FadingEngine()
+
+    with pytest.raises(Cancelled):
+        generate(engine=engine, should_stop=lambda: engine.blocks_made > block)
+    assert engine.blocks_made == block + 1
+    assert list(tmp_path.iterdir()) == []
+    assert psutil.Process().children() == []
+
+
+def test_stops_before_it_starts(generate):
+    engine = FadingEngine()
+
+    with pytest.raises(Cancelled):
+        generate(engine=engine, should_stop=lambda: True)
+    assert engine.blocks_made == 0
+
+
+def test_an_engine_that_stops_by_itself_leaves_no_file(generate, tmp_path):
+    def stop(number: int) -> None:
+        if number == 2:
+            raise Cancelled("engine")
+
+    with pytest.raises(Cancelled, match="engine"):
+        generate(engine=FadingEngine(before_block=stop))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_engine_that_fails_ends_the_encoder_and_leaves_no_file(generate, tmp_path):
+    def fail(number: int) -> None:
+        if number == 3:
+            raise MemoryError("out of GPU memory")
+
+    threads = threading.active_count()
+    with pytest.raises(MemoryError, match="GPU"):
+        generate(engine=FadingEngine(before_block=fail))
+    assert threading.active_count() == threads
+    assert psutil.Process().children() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoder_that_dies_ends_the_engine_and_leaves_no_file(generate, tmp_path):
+    def die(number: int) -> None:
+        if number == 3:
+            kill_ffmpeg()
+
+    engine = FadingEngine(before_block=die)
+    params = replace(PARAMS, width=512, height=512, length=150)  # frames that no pipe holds
+    with pytest.raises(EncodingError, match="ended with code -9"):
+        generate(engine=engine, params=params)
+    assert engine.blocks_made < 30 / 3
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("missing", [1, -1])
+def test_an_engine_that_makes_another_number_of_frames_is_an_error(missing, generate, tmp_path):
+    class Miscounting(FadingEngine):
+        def frames(self, portrait, speech, params, frame_count, on_progress, should_stop):
+            count = frame_count - missing
+            return super().frames(portrait, speech, params, count, on_progress, should_stop)
+
+    with pytest.raises(EncodingError, match=f"24 frames were promised, {24 - missing} came"):
+        generate(engine=Miscounting())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_engine_works_while_the_block_before_is_written(generate, monkeypatch):
+    """The writer waits with the first block until the engine is at the second."""
+    second_begun = threading.Event()
+    write = VideoWriter.write
+
+    def write_late(self, frames):
+        assert second_begun.wait(timeout=60)
+        write(self, frames)
+
+    monkeypatch.setattr(VideoWriter, "write", write_late)
+    generate(engine=FadingEngine(before_block=lambda number: second_begun.set() if number == 1 else None))
+
+
+def test_only_a_few_blocks_wait_for_the_encoder(generate, monkeypatch):
+    """The video is never held whole in memory, however slow the encoder."""
+    engine, waiting, written = FadingEngine(block=1), [], []
+    write = VideoWriter.write
+
+    def write_and_count(self, frames):
+        waiting.append(engine.blocks_made - len(written))
+        write(self, frames)
+        written.append(len(frames))
+
+    monkeypatch.setattr(VideoWriter, "write", write_and_count)
+    generate(engine=engine)
+
+    assert sum(written) == 24
+    assert max(waiting) <= 4
+
+
+def test_bad_uploads_are_refused_before_the_engine_starts(generate, tmp_path, silent_video):
+    engine = FadingEngine()
+    (tmp_path / "text").write_text("neither image nor audio")
+
+    with pytest.raises(ImageError):
+        generate(engine=engine, reference_image=tmp_path / "text")
+    with pytest.raises(AudioError):
+        generate(engine=engine, audio_file=tmp_path / "text")
+    with pytest.raises(AudioError):
+        generate(engine=engine, audio_file=silent_video)
+    assert engine.blocks_made == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
