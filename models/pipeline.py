@@ -2,8 +2,9 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -111,8 +112,11 @@ def generate_video(
         should_stop=should_stop,
     )
     video = VideoFormat(params.width, params.height, params.fps, material.frame_count)
-    with open_video(output, video, audio_file, engine.name) as writer:
-        for frames_generated in _written_beside(frames, writer, should_stop):
+    with (
+        open_video(output, video, audio_file, engine.name) as writer,
+        closing(_written_beside(frames, writer, should_stop)) as counts,
+    ):
+        for frames_generated in counts:
             report(frames_generated=frames_generated)
         report(stage="encoding", fraction=GENERATED)
     report(fraction=1.0)
@@ -191,7 +195,7 @@ def _cut_warnings(speech: Speech, params: GenerationParams) -> Iterator[str]:
 
 def _written_beside(
     frames: Iterator[np.ndarray], writer: VideoWriter, should_stop: Callable[[], bool]
-) -> Iterator[int]:
+) -> Generator[int, None, None]:
     """Write each block while the engine makes the next; yields how many frames have come from the engine.
 
     An error on either side ends the other: the engine is asked for no further block, the encoder for no file.

@@ -82,6 +82,15 @@ def sound_file(request: pytest.FixtureRequest, sound_files: dict[str, Path]) -> 
 
 
 @pytest.fixture(scope="session")
+def late_sound(ffmpeg: Callable[..., bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A filmed clip whose sound begins 0.4 s after its picture."""
+    path = tmp_path_factory.mktemp("videos") / "late.mp4"
+    picture = ["-f", "lavfi", "-i", "testsrc=duration=2:size=64x64:rate=5"]
+    ffmpeg(*picture, "-itsoffset", 0.4, "-i", SPEECH, "-t", 2, path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def silent_video(ffmpeg: Callable[..., bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MP4 with a picture and no sound."""
     path = tmp_path_factory.mktemp("videos") / "silent.mp4"

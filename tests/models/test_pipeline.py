@@ -240,6 +240,20 @@ def test_an_engine_that_fails_ends_the_encoder_and_leaves_no_file(generate, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_listener_that_fails_ends_both_sides_and_leaves_no_file(generate, tmp_path):
+    def fail_at_frame_ten(progress: Progress) -> None:
+        if progress.frames_generated == 10:
+            raise ConnectionError("nobody listens")
+
+    engine, threads = FadingEngine(), threading.active_count()
+    with pytest.raises(ConnectionError):
+        generate(engine=engine, on_progress=fail_at_frame_ten)
+    assert engine.blocks_made == 2
+    assert threading.active_count() == threads
+    assert psutil.Process().children() == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_encoder_that_dies_ends_the_engine_and_leaves_no_file(generate, tmp_path):
     def die(number: int) -> None:
         if number == 3:

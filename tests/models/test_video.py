@@ -6,6 +6,7 @@ import pytest
 from scipy.io import wavfile
 
 from models.errors import EncodingError
+from models.speech import load_speech
 from models.video import VideoFormat, open_video
 
 FORMAT = VideoFormat(width=64, height=48, fps=24, frame_count=30)
@@ -109,6 +110,17 @@ def test_the_sound_is_the_uploads_from_its_start(video_file, speech_file, decode
     count = round(FORMAT.seconds * 22_050)
 
     assert np.corrcoef(sound[:count], original[:count])[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("name", ["clip.mp3", "clip.aac", "clip.opus.ogg", "clip.webm", "late"])
+def test_the_sound_is_in_step_with_what_the_engine_hears(
+    name, sound_files, late_sound, tmp_path, decoded_sound
+):
+    upload = late_sound if name == "late" else sound_files[name]
+    heard = load_speech(upload, FORMAT.seconds, lambda: False).samples
+    sound = decoded_sound(write(tmp_path / "video.mp4", upload))[: len(heard), 0]
+
+    assert np.corrcoef(sound, heard)[0, 1] > 0.9
 
 
 def test_stereo_stays_stereo(ffmpeg, tmp_path, decoded_sound, stream_info):
