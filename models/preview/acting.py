@@ -7,7 +7,7 @@ from models.preview.pose import HeadPose, Pose
 from models.preview.smooth import smoothstep
 from models.preview.voice import RATE, listen
 
-LEAD = 0.025  # seconds that lips are ahead of the sound
+LEAD = 0.015  # seconds that lips are ahead of the sound
 BLINK_TIMES = np.array([0.0, 0.07, 0.11, 0.27])  # seconds; blinks last 0.2 to 0.3 (Caffier et al. 2003)
 BLINK_SHUT = np.array([0.0, 1.0, 1.0, 0.0])  # how shut the eyes are then
 FIRST_BLINK = (1.0, 2.5)  # seconds

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from models.preview import landmarks as mesh
 from models.preview.face_frame import FaceFrame
 from models.preview.grid import Box, Grid
-from models.preview.interior import color_at
-from models.preview.sampling import read
+from models.preview.interior import SHADOW_TINT, color_at
+from models.preview.sampling import read, spread
 from models.preview.smooth import smoothstep
 
 # Lengths in this file are in widths of the eye.
@@ -17,11 +16,10 @@ SHUT_BELOW = 0.10  # height of an eye that is closed in the portrait already
 CLOSED_AT = 0.92  # share of the way to the lower lid: there the lashes meet
 CREASE = 0.10  # above the open lid's edge
 REACH = 0.82  # from the middle of the eye to where the lid has faded out, over the lashes at its corners
-SKIN_SPREAD = 0.13  # standard deviation of the Gaussian that spreads skin over the eye
+SKIN_SPREAD = 0.20  # how far the colour of the skin reaches over the eye
 SKIN_DARKEST = (
     0.75  # of the brightness of the cheeks; what is darker is brow, lash, hair or the rim of glasses
 )
-SHADOW_TINT = np.array([0.8, 1.05, 1.15])  # RGB; light that passes through skin leaves shadows reddish
 LEAST_SKIN = 0.35  # share of the surroundings that must be skin, else glasses or hair hide the eye
 
 
@@ -121,7 +119,7 @@ def _find_eyelid(
     known = _skin_around(crop, at, u, upper, lower, under_brow, cheek)
     if known is None:
         return None
-    skin = _spread(crop, known, SKIN_SPREAD * eye.unit) * _shading(at, u, upper, lower)
+    skin = spread(crop, known, SKIN_SPREAD * eye.unit) * _shading(at, u, upper, lower)
     inside = np.abs(at[..., 0]) < 0.5
     darkest = np.sort(crop[inside].reshape(-1, 3).sum(axis=1))[: max(4, inside.sum() // 50)].max()
     lash = crop[inside & (crop.sum(axis=-1) <= darkest)].mean(axis=0)
@@ -153,14 +151,6 @@ def _skin_around(
     if known.sum() < LEAST_SKIN * around.sum():
         return None
     return known.astype(np.float32)
-
-
-def _spread(crop: np.ndarray, known: np.ndarray, deviation: float) -> np.ndarray:
-    """Normalised convolution (Knutsson and Westin 1993): known colours spread over unknown ones."""
-    weight = cv2.GaussianBlur(known, (0, 0), deviation) + 1e-4
-    color = cv2.GaussianBlur(crop * known[..., None], (0, 0), deviation)
-    mean = (crop * known[..., None]).sum(axis=(0, 1)) / known.sum()
-    return np.asarray((color + 1e-4 * mean) / weight[..., None])
 
 
 def _shading(at: np.ndarray, u: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:

@@ -20,6 +20,8 @@ TOOTH_LENGTHS = np.array([0.060, 0.056, 0.057, 0.051, 0.047])  # face heights, w
 HIDDEN_BY_LIP = 0.038  # face heights of tooth above the edge of a closed upper lip
 ENAMEL = np.array([226, 214, 200], np.float32) * 0.84  # RGB in the light of an average portrait
 TYPICAL_SKIN = 185.0  # brightness of the skin in that light
+# RGB; light that has passed through skin leaves shadows reddish.
+SHADOW_TINT = np.array([0.85, 1.05, 1.1], np.float32)
 DARK = np.array([17, 7, 9], np.float32)
 FLESH = np.array([120, 66, 70], np.float32)
 

@@ -43,7 +43,7 @@ def follow(voice: Voice) -> MouthTrack:
     loud = np.clip((envelope - gate) / (0.95 - gate), 0, 1.1) * gaussian_filter1d(voiced, 2)
     open_vowel, width = vowel_shapes(gaussian_filter1d(voice.cepstra, 2, axis=0), certain)
     closed = _closures(voice, envelope, certain) * (loud > 0.05)
-    opening = loud * (0.30 + 0.90 * open_vowel) * (1 - closed)
+    opening = loud * (0.20 + 0.95 * open_vowel) * (1 - closed)
     opening = np.maximum(opening, _consonants(voice, reference, envelope))
     opening = gaussian_filter1d(np.clip(_limit_speed(opening), 0, 1), 1.5)
     return MouthTrack(

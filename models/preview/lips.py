@@ -7,7 +7,7 @@ import numpy as np
 
 from models.preview import landmarks as mesh
 from models.preview.face_frame import FaceFrame
-from models.preview.sampling import read
+from models.preview.sampling import read, spread
 from models.preview.smooth import smooth_chain
 
 SAMPLES = 41  # along the mouth
@@ -15,6 +15,7 @@ OPEN_FROM = 0.018  # face heights between the inner lips; below it the mesh says
 SEARCH = 0.02  # face heights above and below the mesh's seam where the dark line between the lips is sought
 SEARCH_STEP = 0.002
 TEETH_MARGIN = 0.014  # face heights of lip around the gap that carry the colour of the teeth
+LIP_SPREAD = 0.04  # face heights that the colour of the lips reaches over the gap
 
 
 @dataclass(frozen=True)
@@ -116,13 +117,27 @@ def without_teeth(image: np.ndarray, lips: Lips, frame: FaceFrame) -> np.ndarray
 
     What hangs on the lips is warped with them; teeth must not hang on them.
     """
+    gap = _gap(image, lips, frame)
+    around = cv2.dilate(gap, np.ones((3, 3), np.uint8), iterations=round(LIP_SPREAD * frame.unit))
+    rows, columns = np.flatnonzero(around.any(axis=1)), np.flatnonzero(around.any(axis=0))
+    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    crop, known = image[part].astype(np.float32), 1 - gap[part].astype(np.float32)
+    lip = spread(crop, known, LIP_SPREAD * frame.unit)
+    opacity = cv2.GaussianBlur(1 - known, (0, 0), 0.8)[..., None]
+    painted = image.copy()
+    painted[part] = np.clip(crop + (lip - crop) * np.minimum(1, 2 * opacity) + 0.5, 0, 255)
+    return painted
+
+
+def _gap(image: np.ndarray, lips: Lips, frame: FaceFrame) -> np.ndarray:
+    """1 between the lips and in the dark at their corners, else 0; uint8 [height, width]."""
     margin = max(TEETH_MARGIN, 1.2 / frame.unit)
     above = lips.upper_edge() - np.array([0, 0.7 * margin])
     below = lips.lower_edge() + np.array([0, margin])
-    outline = frame.to_pixels(np.concatenate([above, below[::-1]]))
+    outline = np.round(frame.to_pixels(np.concatenate([above, below[::-1]])) * 16).astype(np.int32)
     mask = np.zeros(image.shape[:2], np.uint8)
-    cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_8, shift=4)
+    cv2.fillPoly(mask, [outline], (1,), cv2.LINE_8, shift=4)
     for corner in (lips.upper_edge()[0], lips.upper_edge()[-1]):
         x, y = np.round(frame.to_pixels(corner)).astype(int)
-        cv2.circle(mask, (int(x), int(y)), round(1.3 * margin * frame.unit), 255, -1)
-    return cv2.inpaint(image, mask, max(3.0, 0.02 * frame.unit), cv2.INPAINT_TELEA)
+        cv2.circle(mask, (int(x), int(y)), round(1.3 * margin * frame.unit), (1,), -1)
+    return mask

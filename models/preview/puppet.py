@@ -6,19 +6,16 @@ import numpy as np
 from models.preview import landmarks as mesh
 from models.preview.eyes import find_eyelids
 from models.preview.face_frame import FaceFrame
-from models.preview.fields import MouthFields
 from models.preview.grid import Grid
 from models.preview.head import HeadFields
-from models.preview.interior import Interior
+from models.preview.interior import SHADOW_TINT, Interior
 from models.preview.lips import find_lips, without_teeth
-from models.preview.mouth_shapes import MouthGeometry, MouthWeights
+from models.preview.mouth import LARGEST_OPENING, Mouth
 from models.preview.pose import Pose
 from models.preview.sampling import read
 from models.preview.slit import Slit, SlitPixels
 
-LARGEST_OPENING = 0.088  # face heights between the lips in a loud "ah"
 ENLARGED = np.float32(2)  # the source, see `Puppet`
-OWN_TEETH = 0.58  # share of an opening that a portrait's own opening gives, as far as it goes
 
 
 class Puppet:
@@ -42,8 +39,7 @@ class Puppet:
         self.frame = FaceFrame.of(centred, width, height)
         points = self.frame.to_face(centred).astype(np.float64)
         self.lips = find_lips(image, points, self.frame)
-        mouth = MouthGeometry.of(points, self.lips)
-        self.mouth_fields = MouthFields.solve(mouth, self.frame, self.grid)
+        self.mouth = Mouth.of(points, self.lips, self.frame, self.grid)
         self.head_fields = HeadFields.solve(landmarks[:, 2], points, self.frame, self.grid)
         self.interior = Interior.paint(image, points, self.lips, self.frame, self.grid)
         self.eyelids = find_eyelids(image, points, self.frame, self.grid)
@@ -55,13 +51,12 @@ class Puppet:
 
     def draw(self, pose: Pose) -> np.ndarray:
         """One frame, uint8 RGB [height, width, 3]."""
-        weights = mouth_weights(pose, self.lips.opening)
-        fields = self.mouth_fields.weighted(weights)
-        slit = Slit.move(self.lips, *fields, self.frame, self.grid)
+        mouth = self.mouth.take(pose)
+        slit = mouth.slit
         head = self.nodes - self.head_fields.weighted(
             pose.head
         )  # where each node's place was before the sway
-        upper, lower = (head - self.grid.sample(field, head) for field in fields)
+        upper, lower = (head - self.grid.sample(field, head) for field in (mouth.upper, mouth.lower))
         below = slit.at(self.frame.to_face(head)).below()[..., None]
         skin = self.grid.to_pixels((upper + below * (lower - upper)) * ENLARGED, self.grid.whole())
         place = self.grid.to_pixels(head, self.mouth_box)
@@ -83,7 +78,7 @@ class Puppet:
         opacity = at.opacity(self.feather)
         seam = self._seam(place, slit, at) if self.lips.parted else np.zeros_like(opacity)
         part = _extent(np.maximum(opacity, seam) > 0.003)
-        inside = self._inside(place[part], slit, pose) * _shadow_of_lips(at.crop(part))[..., None]
+        inside = self._inside(place[part], slit, pose) * _shadow_of_lips(at.crop(part))
         shown = picture[part].astype(np.float32)
         shown += (inside - shown) * opacity[part][..., None]
         shown += (self.interior.seam_color - shown) * seam[part][..., None]
@@ -111,31 +106,6 @@ class Puppet:
             lid.draw(picture[lid.box.slices], self.grid.to_pixels(head, lid.box), blink)
 
 
-def mouth_weights(pose: Pose, own_opening: float) -> MouthWeights:
-    """The shapes that make a pose, for a portrait whose lips are `own_opening` face heights apart."""
-    opening = LARGEST_OPENING * pose.opening * (1 - 0.30 * max(0.0, -pose.width))
-    spread, pucker = max(0.0, pose.width), max(0.0, -pose.width)
-    if own_opening:
-        kept = min(OWN_TEETH * opening, 0.8 * own_opening)
-        return MouthWeights(
-            jaw=opening - kept,
-            close=1 - kept / own_opening,
-            spread=0.017 * spread
-            - 0.014,  # whoever shows teeth is smiling, and nobody speaks as wide as that
-            pucker=0.044 * pucker,
-            press=0.22 * pose.press,
-            brow=0.016 * pose.brow,
-        )
-    return MouthWeights(
-        jaw=0.86 * opening,
-        raise_lip=0.14 * opening,
-        spread=0.022 * spread,
-        pucker=0.046 * pucker,
-        press=0.22 * pose.press,
-        brow=0.016 * pose.brow,
-    )
-
-
 def _extent(mask: np.ndarray) -> tuple[slice, slice]:
     """The rows and columns of a box around what is true; at least one of each."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -153,7 +123,7 @@ def _enlarged(image: np.ndarray) -> np.ndarray:
 
 
 def _shadow_of_lips(at: SlitPixels) -> np.ndarray:
-    """Lips keep the light from what is just behind them."""
-    upper = 0.45 * np.exp(-np.maximum(at.v - at.upper, 0) / 0.012)
-    lower = 0.35 * np.exp(-np.maximum(at.lower - at.v, 0) / 0.014)
-    return (1 - upper) * (1 - lower)
+    """Lips keep the light from what is just behind them: RGB factors [rows, columns, 3]."""
+    upper = 0.35 * np.exp(-np.maximum(at.v - at.upper, 0) / 0.010)
+    lower = 0.20 * np.exp(-np.maximum(at.lower - at.v, 0) / 0.012)
+    return 1 - (1 - (1 - upper) * (1 - lower))[..., None] * SHADOW_TINT

@@ -28,3 +28,22 @@ def combine(weights: np.ndarray, basis: np.ndarray) -> np.ndarray:
         if weight:
             total += weight * field
     return total
+
+
+def spread(picture: np.ndarray, known: np.ndarray, reach: float) -> np.ndarray:
+    """Spread known colours over unknown ones; the nearest count most.
+
+    Normalised convolution (Knutsson and Westin 1993), from a wide Gaussian to narrow ones: what a narrow one
+    does not reach keeps the colour that the wider one found.
+
+    Args:
+        picture: float32 [rows, columns, 3].
+        known: float32 [rows, columns], 1 where the colour is known, 0 where it is to be found.
+        reach: standard deviation of the widest Gaussian, in pixels.
+    """
+    colors = picture * known[..., None]
+    found = np.broadcast_to(colors.sum(axis=(0, 1)) / known.sum(), picture.shape)
+    for deviation in (reach, reach / 2, reach / 4, reach / 8):
+        near = cv2.GaussianBlur(known, (0, 0), max(deviation, 0.5))[..., None]
+        found = (cv2.GaussianBlur(colors, (0, 0), max(deviation, 0.5)) + 0.02 * found) / (near + 0.02)
+    return np.asarray(found)

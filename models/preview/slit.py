@@ -64,6 +64,12 @@ class Slit:
     lower: np.ndarray
     softness: float
 
+    @property
+    def opening(self) -> float:
+        """Between the middles of the lips, face heights; negative where they overlap."""
+        middle = len(self.upper) // 2
+        return float(self.lower[middle, 1] - self.upper[middle, 1])
+
     @classmethod
     def move(cls, lips: Lips, upper: np.ndarray, lower: np.ndarray, frame: FaceFrame, grid: Grid) -> "Slit":
         """Carry the portrait's lips along with the displacement fields (pixels) of their own skin."""

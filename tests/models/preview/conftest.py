@@ -4,15 +4,15 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-import performances
 import pytest
-from performances import Performance
 from PIL import Image
 
 from models.params import GenerationParams
 from models.portrait import Portrait, load_portrait
 from models.preview.pose import Pose
 from models.preview.puppet import Puppet
+from tests.models.preview import performances
+from tests.models.preview.performances import Performance
 
 FACE_CENTRE = (226, 118)  # of the astronaut, pixels
 

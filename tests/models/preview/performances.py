@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from mouth_measure import FaceMotion, envelope, follows, pauses, watch
 from PIL import Image
 
 from models.params import GenerationParams
 from models.portrait import load_portrait
 from models.preview import PreviewEngine
 from models.speech import Speech, load_speech
+from tests.models.preview.mouth_measure import FaceMotion, envelope, follows, pauses, watch
 
 CLIPS = Path(__file__).parents[2] / "data" / "speech"
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from performances import clip, never
 
 from models.errors import Cancelled, ImageError
 from models.params import GenerationParams
@@ -12,6 +11,7 @@ from models.portrait import Portrait
 from models.preview import PreviewEngine
 from models.preview.engine import BLOCK
 from models.speech import SAMPLE_RATE, Speech
+from tests.models.preview.performances import clip, never
 
 SMALL = GenerationParams(width=128, height=128)
 

@@ -4,11 +4,11 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from performances import clip
 
 from models.preview.lip_sync import FASTEST, follow
 from models.preview.voice import BLOCK, HOP, RATE, listen
 from models.speech import SAMPLE_RATE
+from tests.models.preview.performances import clip
 
 SECONDS = 5
 

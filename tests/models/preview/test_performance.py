@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mouth_measure import watch
-from performances import CLIPS, Performance, never
 
 from models.params import GenerationParams
 from models.pipeline import generate_video
 from models.preview import PreviewEngine
+from tests.models.preview.mouth_measure import watch
+from tests.models.preview.performances import CLIPS, Performance, never
 
 PERFORMANCES = {
     "a smiling woman": {"clip_name": "man"},
