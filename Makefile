@@ -1,0 +1,47 @@
+# `make` lists the targets.
+PYTHON ?= python3
+IMAGE ?=
+AUDIO ?=
+OUT ?=
+BIN := .venv/bin
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate \
+           --no-emit-index-url --no-emit-find-links
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test lint bench lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: preview  ## set everything up, serve, make a video (IMAGE=me.jpg AUDIO=hello.mp3 OUT=me.mp4), keep serving
+	@$(BIN)/python -m serve_app.demo $(if $(IMAGE),--image '$(IMAGE)') $(if $(AUDIO),--audio '$(AUDIO)') $(if $(OUT),--out '$(OUT)')
+
+run: preview  ## set everything up and serve on 127.0.0.1:7688
+	@$(BIN)/python -m serve_app.launcher
+
+test: dev  ## set everything up; lint, types and all tests
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest
+
+lint: dev  ## style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: dev  ## measure the preview engine and the API on this machine
+	$(BIN)/python -m benchmarks.preview
+	$(BIN)/python -m benchmarks.api
+
+lock: dev  ## pin the newest versions that fit requirements-*.in
+	$(COMPILE) --upgrade requirements-preview.in -o requirements-preview.txt
+	$(COMPILE) --upgrade -c requirements-preview.txt requirements-dev.in -o requirements-dev.txt
+
+clean:  ## remove the virtual environment and everything generated
+	rm -rf .venv output .mypy_cache .ruff_cache .pytest_cache
+
+.PHONY: preview dev
+preview:
+	@$(PYTHON) scripts/bootstrap.py requirements-preview.txt
+
+dev:
+	@$(PYTHON) scripts/bootstrap.py requirements-dev.txt

@@ -1,0 +1,13 @@
+@echo off
+rem Starts the service by double-click.
+chcp 65001 >nul
+cd /d "%~dp0"
+where py >nul 2>nul && (set PYTHON=py -3) || (set PYTHON=python)
+%PYTHON% scripts\bootstrap.py requirements-preview.txt || goto failed
+echo Serving on http://127.0.0.1:7688 (Ctrl-C ends it) ^| 服务地址 http://127.0.0.1:7688，按 Ctrl-C 结束
+.venv\Scripts\python.exe -m serve_app.launcher
+goto end
+:failed
+echo The service could not be started, see above. ^| 启动失败，请查看上面的信息。
+:end
+pause
