@@ -182,7 +182,7 @@ def _frame_count(speech: Speech, params: GenerationParams) -> int:
 
 
 def _covered_frames(speech: Speech, fps: int) -> int:
-    # In whole samples: 0.7 s × 10 frames per second is 6.999… in floating point.
+    # In whole samples: 1.16 s × 25 frames per second is 28.999… in floating point.
     return round(speech.duration * SAMPLE_RATE) * fps // SAMPLE_RATE
 
 
@@ -205,7 +205,7 @@ def _written_beside(
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="video-writer") as encoder:
         for block in frames:
             _stop_if_asked(should_stop)
-            while writing and (writing[0].done() or len(writing) >= BLOCKS_AHEAD):
+            if len(writing) == BLOCKS_AHEAD:
                 writing.popleft().result()
             writing.append(encoder.submit(writer.write, block))
             generated += len(block)

@@ -79,6 +79,10 @@ def test_a_rectangle_outside_the_image_still_gives_a_square_inside(case):
     assert square.clamped(width, height) == square
 
 
+def test_dilation_is_by_whole_pixels_rounded_down():
+    assert corners(Box(10, 20, 29, 49).dilated(0.1)) == [9, 18, 30, 51]
+
+
 def test_the_geometry_file_holds_cases_of_every_kind():
     assert {keeps_mask(case) for case in GEOMETRY["faces"]} == {True, False}
     assert {overlaps_image(case) for case in GEOMETRY["rects"]} == {True, False}

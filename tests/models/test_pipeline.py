@@ -110,9 +110,9 @@ def test_says_where_the_audio_was_cut(generate):
     )
 
 
-@pytest.mark.parametrize(("samples", "fps", "frames"), [(11_200, 10, 7), (11_199, 10, 6), (1280, 25, 2)])
+@pytest.mark.parametrize(("samples", "fps", "frames"), [(18_560, 25, 29), (18_559, 25, 28), (1280, 25, 2)])
 def test_counts_every_frame_that_the_audio_covers_to_its_end(samples, fps, frames, generate, wav_of_length):
-    video = generate(audio_file=wav_of_length(samples), params=replace(PARAMS, fps=fps))
+    video = generate(audio_file=wav_of_length(samples), params=replace(PARAMS, fps=fps, length=100))
 
     assert video.frames_requested == frames
 
@@ -263,7 +263,7 @@ def test_an_encoder_that_dies_ends_the_engine_and_leaves_no_file(generate, tmp_p
     params = replace(PARAMS, width=512, height=512, length=150)  # frames that no pipe holds
     with pytest.raises(EncodingError, match="ended with code -9"):
         generate(engine=engine, params=params)
-    assert engine.blocks_made < 30 / 3
+    assert engine.blocks_made <= 6  # the one at hand and the two that were on their way
     assert list(tmp_path.iterdir()) == []
 
 

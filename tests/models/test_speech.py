@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.io import wavfile
@@ -71,9 +73,9 @@ def test_judges_by_content_not_by_name(name, suffix, sound_files, tmp_path):
 def test_a_name_that_looks_like_a_protocol_or_an_option_is_a_name(speech_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("concat:a|b", "-version", "http:x.wav", "a%03d.wav"):
-        (tmp_path / name).write_bytes(speech_file.read_bytes())
+        Path(name).write_bytes(speech_file.read_bytes())
 
-        assert load_speech(tmp_path / name, 1, go_on).duration > 6
+        assert load_speech(Path(name), 1, go_on).duration > 6
 
 
 def test_not_a_number_and_infinity_become_finite_samples(tmp_path):

@@ -194,6 +194,17 @@ def test_an_error_in_between_ends_ffmpeg_and_leaves_no_file(speech_file, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_ffmpeg_that_hangs_does_not_keep_an_error_from_being_told(speech_file, tmp_path):
+    def break_off() -> None:
+        with open_video(tmp_path / "video.mp4", FORMAT, speech_file, "preview"):
+            own_ffmpeg().suspend()
+            raise RuntimeError("engine")
+
+    with pytest.raises(RuntimeError, match="engine"):
+        break_off()
+    assert psutil.Process().children() == []
+
+
 def test_an_ffmpeg_that_dies_is_an_error_while_there_are_frames_to_come(speech_file, tmp_path):
     video = VideoFormat(512, 512, 24, 1000)
     written = []
