@@ -1,0 +1,166 @@
+"""The service from Python and from the command line: python -m serve_app.client IMAGE AUDIO OUT
+
+Speaks HTTP only; needs no Ray on the side of the caller.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+from tqdm import tqdm
+
+from serve_app.schemas import ErrorResponse, HealthResponse, TaskResponse
+from serve_app.task import TaskStatus
+
+DEFAULT_URL = "http://127.0.0.1:7688"
+
+
+class ClientError(Exception):
+    """The service refused a request or could not make the video; the message is the service's own."""
+
+
+class EchoMimicClient:
+    """One connection to the service.
+
+    Args:
+        base_url: where it listens.
+        timeout_s: seconds to wait for an answer.
+        poll_interval_s: seconds between two looks at a task.
+    """
+
+    def __init__(self, base_url: str = DEFAULT_URL, timeout_s: float = 60.0, poll_interval_s: float = 0.5):
+        self._http = httpx.Client(base_url=base_url, timeout=timeout_s)
+        self._poll_interval_s = poll_interval_s
+
+    def __enter__(self) -> "EchoMimicClient":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def health(self) -> HealthResponse:
+        """Whether the service is ready.
+
+        Raises:
+            httpx.TransportError: nothing answers there.
+            ClientError: what answers is not ready to speak HTTP with us.
+        """
+        return HealthResponse.model_validate(_checked(self._http.get("/health")).json())
+
+    def generate_video(self, reference_image: Path, audio_file: Path, **params: str | int | float) -> str:
+        """Send a portrait and a speech clip; returns the task's id.
+
+        Args:
+            reference_image: an image file.
+            audio_file: an audio file.
+            params: further fields of the form, such as `width` or `seed`.
+
+        Raises:
+            ClientError: the service did not accept them; the message names the field.
+        """
+        with reference_image.open("rb") as image, audio_file.open("rb") as audio:
+            files = {"reference_image": image, "audio_file": audio}
+            response = self._http.post("/generate_video", files=files, data=params)
+        task_id: str = _checked(response).json()["task_id"]
+        return task_id
+
+    def task(self, task_id: str) -> TaskResponse:
+        """How the task stands.
+
+        Raises:
+            ClientError: there is no such task.
+        """
+        return TaskResponse.model_validate(_checked(self._http.get(f"/task/{task_id}")).json())
+
+    def wait(self, task_id: str, on_update: Callable[[TaskResponse], None]) -> TaskResponse:
+        """Follow a task until its video is there; `on_update` is told of every look at it.
+
+        Raises:
+            ClientError: the task failed; the message says why.
+        """
+        while True:
+            task = self.task(task_id)
+            on_update(task)
+            if task.status is TaskStatus.FAILED:
+                raise ClientError(task.error)
+            if task.status is TaskStatus.COMPLETED:
+                return task
+            time.sleep(self._poll_interval_s)
+
+    def download(self, task_id: str, destination: Path) -> None:
+        """Save the video of a completed task.
+
+        Raises:
+            ClientError: there is no video.
+        """
+        with self._http.stream("GET", f"/download/{task_id}") as response:
+            if response.is_error:
+                response.read()
+            _checked(response)
+            with destination.open("wb") as file:
+                for chunk in response.iter_bytes():
+                    file.write(chunk)
+
+
+def make_video(client: EchoMimicClient, image: Path, audio: Path, destination: Path) -> TaskResponse:
+    """Send, follow with a progress bar, save.
+
+    Raises:
+        ClientError: as the methods of the client do.
+    """
+    task_id = client.generate_video(image, audio)
+    with tqdm(total=100, unit="%", bar_format="{desc:>12} |{bar}| {percentage:3.0f} % {elapsed}") as bar:
+
+        def show(task: TaskResponse) -> None:
+            bar.set_description_str(task.stage.value if task.stage else task.status.value, refresh=False)
+            bar.update(round(100 * task.progress) - bar.n)
+
+        task = client.wait(task_id, show)
+    client.download(task_id, destination)
+    return task
+
+
+def summary(task: TaskResponse, destination: Path) -> str:
+    """What became of the task, in a few lines."""
+    lines = [
+        f"{destination}: {task.frames_generated} frames, {task.width}×{task.height}, "
+        f"made by the {task.engine} engine on {task.device}"
+    ]
+    return "\n".join(lines + [f"  note: {warning}" for warning in task.warnings])
+
+
+def _checked(response: httpx.Response) -> httpx.Response:
+    if not response.is_error:
+        return response
+    try:
+        message = ErrorResponse.model_validate_json(response.content).detail
+    except ValueError:
+        message = f"HTTP {response.status_code}: {response.text[:200]}"
+    raise ClientError(message)
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Make a portrait speak.")
+    parser.add_argument("image", type=Path, help="the portrait")
+    parser.add_argument("audio", type=Path, help="what it says")
+    parser.add_argument("out", type=Path, help="where the MP4 goes")
+    parser.add_argument("--url", default=DEFAULT_URL, help="where the service listens (%(default)s)")
+    arguments = parser.parse_args()
+    try:
+        with EchoMimicClient(arguments.url) as client:
+            print(summary(make_video(client, arguments.image, arguments.audio, arguments.out), arguments.out))
+    except (ClientError, OSError, httpx.TransportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

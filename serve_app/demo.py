@@ -1,0 +1,138 @@
+"""The whole product in one command: serve, make a video, keep serving: python -m serve_app.demo"""
+
+import argparse
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+from tqdm import tqdm
+
+from serve_app.client import DEFAULT_URL, ClientError, EchoMimicClient, make_video, summary
+from serve_app.launcher import ROOT, command, environment
+
+SPEECH = ROOT / "examples" / "hello.wav"
+LOG = ROOT / "output" / "demo.log"
+
+_READY_TIMEOUT_S = 180
+_END_TIMEOUT_S = 8
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says what to do about it."""
+
+
+def main() -> int:
+    """Run the demo; returns the exit status."""
+    arguments = _parse_arguments()
+    # However we are ended, everything we started ends with us; a shell's background has Ctrl-C ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        with tempfile.TemporaryDirectory() as folder, service():
+            image = arguments.image or _astronaut(Path(folder))
+            with EchoMimicClient() as client:
+                task = make_video(client, image, arguments.audio, arguments.out)
+            print(summary(task, arguments.out.absolute()))
+            print(f"Serving on {DEFAULT_URL} (API documentation: {DEFAULT_URL}/docs). Ctrl-C ends it.")
+            signal.pause()
+    except KeyboardInterrupt:
+        print("\nEnded.")
+    except (DemoError, ClientError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+@contextmanager
+def service() -> Iterator[None]:
+    """The service on its default port, ready; everything it started has ended afterwards.
+
+    Raises:
+        DemoError: the port is taken, or the service ended or did not become ready.
+    """
+    _check_port_is_free()
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    with LOG.open("w") as log:
+        # In a session of its own, so that Ctrl-C reaches it through us alone.
+        process = subprocess.Popen(
+            command(), cwd=ROOT, env=environment(), stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            _wait_until_ready(process)
+            yield
+        finally:
+            _end(process)
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Start the service and make one video.")
+    parser.add_argument("--image", type=Path, help="a portrait; by default scikit-image's astronaut")
+    parser.add_argument("--audio", type=Path, default=SPEECH, help="what it says (%(default)s)")
+    parser.add_argument("--out", type=Path, default=ROOT / "output" / "demo.mp4", help="where the MP4 goes")
+    arguments = parser.parse_args()
+    for path in filter(None, (arguments.image, arguments.audio)):
+        if not path.is_file():
+            parser.error(f"there is no file {path}")
+    return arguments
+
+
+def _astronaut(folder: Path) -> Path:
+    """The portrait that scikit-image ships: Eileen Collins, photographed by NASA, public domain."""
+    from PIL import Image
+    from skimage import data
+
+    path = folder / "astronaut.png"
+    Image.fromarray(data.astronaut()).save(path)
+    return path
+
+
+def _check_port_is_free() -> None:
+    address = urlsplit(DEFAULT_URL)
+    with socket.socket() as probe:
+        if probe.connect_ex((address.hostname or "", address.port or 0)) == 0:
+            raise DemoError(f"something listens on {DEFAULT_URL} already; end it first")
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _READY_TIMEOUT_S
+    reason = "it does not answer"
+    with EchoMimicClient() as client, tqdm(bar_format="{desc} {elapsed}") as bar:
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise DemoError(f"the service ended while starting; its log: {LOG}")
+            try:
+                health = client.health()
+                if health.ready:
+                    return
+                reason = health.reason or reason
+            except (httpx.TransportError, ClientError):
+                pass
+            bar.set_description_str(f"Starting the service ({reason})")
+            time.sleep(0.5)
+    raise DemoError(f"the service is not ready after {_READY_TIMEOUT_S} s: {reason}; its log: {LOG}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask the service to end; what is left of it and its cluster is killed."""
+    started = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(_END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    _, alive = psutil.wait_procs(started, timeout=1)
+    for straggler in alive:
+        straggler.kill()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""The deployments that make videos: a replica claims a task, runs its engine, reports, publishes."""
+
+import asyncio
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from models.engine import Engine
+from models.errors import Cancelled, GenerationError, InputError
+from serve_app.attempt import Attempt
+from serve_app.manager_actor import ManagerClient, TaskManagerActor
+from serve_app.settings import Settings
+from serve_app.storage import Storage
+from serve_app.task import Task
+
+_REPORT_PERIOD_S = 0.5
+
+# An engine obeys a stop within one window; a thread that takes longer hangs.
+_STOP_TIMEOUT_S = 120.0
+
+logger = logging.getLogger("ray.serve")
+
+
+class EngineReplica:
+    """Works on one task at a time.
+
+    Args:
+        engine: what generates the frames.
+        settings: the builder's arguments.
+    """
+
+    def __init__(self, engine: Engine, settings: Settings):
+        self._engine = engine
+        self._storage = Storage(settings.data_dir)
+        self._manager = ManagerClient(settings)
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=engine.name)
+        self._stopped_at: float | None = None
+
+    async def work(self, ticket_id: str) -> None:
+        """Claim the best task for this ticket, if one is left, and see it through."""
+        task = await self._manager.call(TaskManagerActor.claim, ticket_id, self._engine.name)
+        if task is not None:
+            await self._make_video(task)
+
+    def check_health(self) -> None:
+        """Called by Serve, which replaces a replica that raises here."""
+        if self._stopped_at is not None and time.monotonic() - self._stopped_at > _STOP_TIMEOUT_S:
+            raise RuntimeError(f"the engine did not obey a stop for {_STOP_TIMEOUT_S:g} s")
+
+    async def _make_video(self, task: Task) -> None:
+        attempt = Attempt(task, self._engine, self._storage)
+        running = asyncio.get_running_loop().run_in_executor(self._executor, attempt.run)
+        try:
+            await self._report_until_done(attempt, running)
+            await self._conclude(task, attempt, running)
+        finally:
+            # Serve frees the slot of a cancelled request at once, while the thread still has the GPU.
+            attempt.stop()
+            await asyncio.shield(asyncio.wait([running]))
+
+    async def _report_until_done(self, attempt: Attempt, running: asyncio.Future[str]) -> None:
+        while not running.done():
+            await asyncio.wait([running], timeout=_REPORT_PERIOD_S)
+            if not await self._manager.call(TaskManagerActor.report, attempt.report()):
+                await self._stop(attempt, running)
+
+    async def _stop(self, attempt: Attempt, running: asyncio.Future[str]) -> None:
+        attempt.stop()
+        self._stopped_at = time.monotonic()
+        await asyncio.wait([running])
+        self._stopped_at = None
+
+    async def _conclude(self, task: Task, attempt: Attempt, running: asyncio.Future[str]) -> None:
+        """Tell the manager how the attempt ended."""
+        try:
+            video = running.result()
+        except Cancelled:
+            logger.info("task %s: attempt %d stopped", task.id, task.attempt)
+        except InputError as error:
+            await self._manager.call(TaskManagerActor.reject, task.id, task.attempt, describe(error))
+        except GenerationError as error:
+            await self._manager.call(TaskManagerActor.lose, task.id, task.attempt, str(error))
+        except Exception:
+            logger.exception("task %s: attempt %d failed", task.id, task.attempt)
+            reason = "an unexpected error, see the log of the engine's replica"
+            await self._manager.call(TaskManagerActor.lose, task.id, task.attempt, reason)
+        else:
+            report = attempt.report()
+            if not await self._manager.call(TaskManagerActor.complete, report, video):
+                self._storage.video(task.id, video).unlink(missing_ok=True)
+
+
+def describe(error: InputError) -> str:
+    """An input error as the one text that a task has for it."""
+    told = error.allowed is None or error.allowed in error.message
+    allowed = "" if told else f" (allowed: {error.allowed})"
+    return f"{error.field}: {error.message}{allowed}"
+
+
+class Preview(EngineReplica):
+    """The CPU engine: no weights, no GPU."""
+
+    def __init__(self, settings: Settings):
+        # Imported here: only these replicas need MediaPipe and OpenCV.
+        from models.preview.engine import PreviewEngine
+
+        super().__init__(PreviewEngine(), settings)

@@ -1,0 +1,79 @@
+"""Every error as one JSON shape, whoever raised it."""
+
+import logging
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from models.errors import InputError
+from serve_app.errors import ApiError, BodyTooLarge, InvalidRequest
+from serve_app.schemas import ErrorDetail, ErrorResponse, allowed_values
+
+logger = logging.getLogger("ray.serve")
+
+
+def error_response(error: ApiError) -> JSONResponse:
+    """The answer that carries this error."""
+    return _respond(error.status_code, error.type, error.message, error.field, error.allowed)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Give the errors of the service, of the models, of FastAPI and unforeseen ones the same shape."""
+    app.add_exception_handler(ApiError, _on_api_error)
+    app.add_exception_handler(InputError, _on_input_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_unforeseen)
+
+
+def _on_api_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ApiError)
+    return error_response(error)
+
+
+def _on_input_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, InputError)
+    return error_response(InvalidRequest(error.message, field=error.field, allowed=error.allowed))
+
+
+def _on_validation_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    field = str(first["loc"][-1])
+    if first["type"] == "missing":
+        message = f"{field} is missing"
+    else:
+        message = f"{field}: {_plain(first['msg'])}, not {first['input']!r:.100}"
+    return error_response(InvalidRequest(message, field=field, allowed=allowed_values(field)))
+
+
+def _on_http_exception(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    kind = BodyTooLarge.type if error.status_code == BodyTooLarge.status_code else _phrase(error.status_code)
+    return _respond(error.status_code, kind, error.detail)
+
+
+def _on_unforeseen(request: Request, error: Exception) -> JSONResponse:
+    logger.exception("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _respond(500, ApiError.type, "something went wrong in the service; its log says what")
+
+
+def _plain(message: str) -> str:
+    """Pydantic's message as the part of a sentence."""
+    text = message.removeprefix("Value error, ").removeprefix("Input ")
+    return text[0].lower() + text[1:]
+
+
+def _phrase(status_code: int) -> str:
+    return HTTPStatus(status_code).phrase.lower().replace(" ", "_")
+
+
+def _respond(
+    status_code: int, kind: str, message: str, field: str | None = None, allowed: str | None = None
+) -> JSONResponse:
+    detail = ErrorDetail(type=kind, message=message, field=field, allowed=allowed)
+    body = ErrorResponse(error=detail, detail=message)
+    return JSONResponse(body.model_dump(exclude_none=True), status_code)

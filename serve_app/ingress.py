@@ -1,0 +1,28 @@
+"""The deployment that speaks REST; stateless, any number of replicas."""
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from serve_app.api import create_api
+from serve_app.manager_actor import ManagerClient
+from serve_app.settings import Settings
+
+
+@serve.ingress()
+class Ingress:
+    """Serves the API, once the task manager runs this release with these settings.
+
+    Args:
+        settings: the builder's arguments.
+        engines: the engine deployments; Serve deploys what an ingress depends on. Work reaches them
+            through the task manager alone.
+    """
+
+    async def __init__(self, settings: Settings, *engines: DeploymentHandle):  # type: ignore[misc]  # Serve awaits it
+        self._settings = settings
+        self._manager = ManagerClient(settings)
+        await self._manager.ensure()
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_api(self._settings, self._manager)

@@ -1,0 +1,190 @@
+"""The task manager as a detached Ray actor, and the way to it from other processes.
+
+For every task that could start, one *ticket* waits in the queue of the engine's deployment. It
+carries nothing but its id: the replica that gets it claims the best task of that moment. So Serve's
+own autoscaler sees the depth of the queue, and the order is the manager's.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import ray
+from ray import serve
+from ray.exceptions import RayActorError, RayError
+from ray.serve.schema import ApplicationStatus
+
+from serve_app.errors import ManagerUnavailable
+from serve_app.health import Health, examine
+from serve_app.settings import APP_NAME, DEPLOYMENTS, Settings
+from serve_app.task import Task, TaskReport
+from serve_app.task_manager import TaskManager
+from serve_app.task_store import TaskStore
+
+NAMESPACE = "echomimic"
+ACTOR_NAME = "task_manager"
+
+# Raised with every change to the manager: the actor outlives the application, and newer code replaces it.
+CODE_VERSION = 1
+
+# Serve counts running work at the replicas then, also work whose ticket died with a manager.
+AUTOSCALING_ENVIRONMENT = {"RAY_SERVE_COLLECT_AUTOSCALING_METRICS_ON_HANDLE": "0"}
+
+_SUPERVISION_PERIOD_S = 1.0
+_CALL_ATTEMPTS = 60
+_CALL_PAUSE_S = 0.5
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+logger = logging.getLogger("ray.serve")
+
+
+class TaskManagerActor(TaskManager):
+    """The manager, with tickets in Serve's queues and a watch over the application."""
+
+    async def __init__(self, settings: Settings):  # type: ignore[misc]  # Ray awaits it, in the actor's event loop
+        super().__init__(
+            TaskStore(settings.journal_url),
+            lease_s=settings.lease_s,
+            stall_timeout_s=settings.stall_timeout_s,
+            max_failures=settings.max_failures,
+        )
+        self._settings = settings
+        self._waiting_tickets: dict[str, set[str]] = {engine: set() for engine in DEPLOYMENTS}
+        self._health = Health()
+        self._background = {asyncio.create_task(self._supervise())}
+
+    def identity(self) -> tuple[int, Settings]:
+        """The version of this actor's code and the settings it runs with."""
+        return CODE_VERSION, self._settings
+
+    def health(self) -> Health:
+        """What was last seen of the application and its replicas."""
+        return self._health
+
+    def submit(self, task: Task) -> Task:
+        """See `TaskManager.submit`; a ticket goes out at once."""
+        task = super().submit(task)
+        self._issue_tickets()
+        return task
+
+    def claim(self, ticket_id: str, engine: str) -> Task | None:
+        """See `TaskManager.claim`."""
+        self._waiting_tickets[engine].discard(ticket_id)
+        return super().claim(ticket_id, engine)
+
+    def complete(self, report: TaskReport, video: str) -> bool:
+        """See `TaskManager.complete`."""
+        accepted = super().complete(report, video)
+        self._issue_tickets()
+        return accepted
+
+    async def _supervise(self) -> None:
+        while True:
+            await asyncio.sleep(_SUPERVISION_PERIOD_S)
+            try:
+                await self._observe()
+                self.expire()
+                self._issue_tickets()
+            except Exception:
+                logger.exception("supervision of the tasks failed; it goes on")
+
+    async def _observe(self) -> None:
+        try:
+            self._health = await asyncio.to_thread(examine, self._settings)
+        except RayError as error:
+            # A controller that restarts is no reason to take work from the replicas.
+            logger.warning("Serve's controller does not answer: %s", type(error).__name__)
+            return
+        # An application that goes away waits for its replicas: have them hand their work back.
+        self.hand_out(self._health.application not in (None, ApplicationStatus.DELETING))
+
+    def _issue_tickets(self) -> None:
+        for engine, tickets in self._waiting_tickets.items():
+            for _ in range(self.waiting(engine) - len(tickets)):
+                ticket_id = str(uuid.uuid4())
+                tickets.add(ticket_id)
+                self._spawn(self._follow(engine, ticket_id))
+
+    async def _follow(self, engine: str, ticket_id: str) -> None:
+        handle = serve.get_deployment_handle(DEPLOYMENTS[engine], APP_NAME, _check_exists=False)
+        reason = "its replica ended without a result"
+        try:
+            await handle.work.remote(ticket_id)
+        except RayActorError:
+            reason = "its replica died"
+        except Exception as error:
+            logger.warning("ticket %s of %s failed: %s", ticket_id, engine, error)
+            reason = "its replica failed"
+        self._waiting_tickets[engine].discard(ticket_id)
+        self.ticket_ended(ticket_id, reason)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        # The event loop itself holds its tasks only weakly.
+        task = asyncio.create_task(coroutine)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+class ManagerClient:
+    """Calls the manager; rides out its restarts and its replacement by newer code."""
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+        self._actor: Any = None
+
+    async def ensure(self) -> None:
+        """Start the manager, or replace one that runs older code or other settings.
+
+        An older release never replaces a newer manager.
+        """
+        version, settings = await self.call(TaskManagerActor.identity)
+        outdated = version < CODE_VERSION or (version == CODE_VERSION and settings != self._settings)
+        if outdated:
+            # No drain: the journal is written through and running work is adopted by the successor.
+            await asyncio.to_thread(_end_manager)
+            self._actor = None
+            await self.call(TaskManagerActor.identity)
+
+    async def call(self, method: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """The result of a method of `TaskManagerActor`, called there.
+
+        Raises:
+            ManagerUnavailable: it did not answer for half a minute.
+        """
+        for _ in range(_CALL_ATTEMPTS):
+            try:
+                if self._actor is None:
+                    self._actor = await asyncio.to_thread(_start_manager, self._settings)
+                result: R = await getattr(self._actor, method.__name__).remote(*args, **kwargs)
+                return result
+            except (RayActorError, ValueError):
+                self._actor = None
+                await asyncio.sleep(_CALL_PAUSE_S)
+        raise ManagerUnavailable("the task manager does not answer; try again in a minute")
+
+
+def _start_manager(settings: Settings) -> Any:
+    return (
+        ray.remote(TaskManagerActor)
+        .options(
+            name=ACTOR_NAME,
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            max_restarts=-1,
+            max_task_retries=-1,
+            num_cpus=0,
+            # On the head node: a GPU worker may go away, and the SQLite file with it.
+            resources={"node:__internal_head__": 0.001},
+            runtime_env={"env_vars": AUTOSCALING_ENVIRONMENT},
+        )
+        .remote(settings)
+    )
+
+
+def _end_manager() -> None:
+    ray.kill(ray.get_actor(ACTOR_NAME, namespace=NAMESPACE), no_restart=True)

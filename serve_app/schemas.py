@@ -1,0 +1,243 @@
+"""The REST contract: what a request may say and what an answer holds."""
+
+import random
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le, MultipleOf
+from fastapi import UploadFile
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationInfo
+
+from models.params import GenerationParams
+from serve_app.health import EngineHealth, Health
+from serve_app.task import Stage, TaskSnapshot, TaskStatus
+
+MAX_SEED = 2**32 - 1
+
+# EchoMimic's motion modules have a position table of 32 entries.
+MAX_CONTEXT_FRAMES = 32
+
+_DEFAULTS = GenerationParams()
+
+Side = Annotated[int, Field(ge=128, le=1024, multiple_of=8)]
+Ratio = Annotated[FiniteFloat, Field(ge=0, le=1)]
+
+
+def _less_than_context_frames(value: int, info: ValidationInfo) -> int:
+    context_frames = info.data.get("context_frames")
+    if context_frames is not None and value >= context_frames:
+        raise ValueError(f"must be less than context_frames, which is {context_frames}")
+    return value
+
+
+class GenerateVideoForm(BaseModel):
+    """The multipart form of `POST /generate_video`.
+
+    Fields that are not listed are ignored, and the task says so in its `warnings`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    reference_image: UploadFile = Field(
+        description="The portrait: JPEG, PNG, WebP, BMP, TIFF or GIF, at most 64 megapixels."
+    )
+    audio_file: UploadFile = Field(
+        description="What is said: WAV, MP3, M4A, OGG, FLAC or WebM, judged by its content."
+    )
+    width: Side = Field(_DEFAULTS.width, description="Width of the video in pixels.")
+    height: Side = Field(_DEFAULTS.height, description="Height of the video in pixels.")
+    length: int = Field(
+        _DEFAULTS.length,
+        ge=2,
+        le=5000,
+        description="Most frames; a longer audio is cut, and the task says so.",
+    )
+    seed: int = Field(
+        _DEFAULTS.seed,
+        ge=-1,
+        le=MAX_SEED,
+        description="Same seed, same video; -1 draws one, which the task then tells.",
+    )
+    facemask_dilation_ratio: Ratio = Field(
+        _DEFAULTS.facemask_dilation_ratio, description="How far the face mask reaches beyond the face box."
+    )
+    facecrop_dilation_ratio: Ratio = Field(
+        _DEFAULTS.facecrop_dilation_ratio, description="How far the crop reaches beyond the face box."
+    )
+    context_frames: int = Field(
+        _DEFAULTS.context_frames,
+        ge=1,
+        le=MAX_CONTEXT_FRAMES,
+        description="Frames per diffusion window. The preview has no windows.",
+    )
+    context_overlap: Annotated[int, AfterValidator(_less_than_context_frames)] = Field(
+        _DEFAULTS.context_overlap,
+        ge=0,
+        le=10,
+        validate_default=True,
+        description="Frames shared by neighbouring windows, fewer than context_frames.",
+    )
+    cfg: FiniteFloat = Field(
+        _DEFAULTS.cfg, ge=0, le=10, description="Guidance scale of the diffusion. The preview has none."
+    )
+    steps: int = Field(_DEFAULTS.steps, ge=1, le=100, description="Diffusion steps. The preview has none.")
+    sample_rate: int = Field(
+        16_000,
+        ge=8_000,
+        le=48_000,
+        description="Accepted for compatibility, without effect: speech is always analysed at 16 kHz, "
+        "and the video carries the sound of the upload.",
+    )
+    fps: int = Field(_DEFAULTS.fps, ge=1, le=60, description="Frames per second of the video.")
+    device: Literal["cuda", "cpu"] = Field(
+        "cuda",
+        description="Accepted for compatibility: the replica's own device runs, and a difference is a "
+        "warning in the task.",
+    )
+
+    def params(self) -> GenerationParams:
+        """The numbers an engine needs; a random seed is drawn here, so that every attempt uses the same."""
+        seed = self.seed if self.seed >= 0 else random.randint(0, MAX_SEED)
+        names = GenerationParams.__dataclass_fields__
+        return GenerationParams(**{**{name: getattr(self, name) for name in names}, "seed": seed})
+
+    def ignored_fields(self) -> list[str]:
+        """Names of the fields that were sent and mean nothing here."""
+        return sorted(self.model_extra or {})
+
+
+def allowed_values(field_name: str) -> str | None:
+    """What a field of the form accepts, in words; None for an unknown field."""
+    field = GenerateVideoForm.model_fields.get(field_name)
+    if field is None:
+        return None
+    if field.annotation is UploadFile:
+        return "a file"
+    if field_name == "device":
+        return "'cuda' or 'cpu'"
+    kind = "a whole number" if field.annotation is int else "a number"
+    bounds = {type(item): item for item in field.metadata}
+    text = f"{kind} from {bounds[Ge].ge} to {bounds[Le].le}"
+    if MultipleOf in bounds:
+        text += f", a multiple of {bounds[MultipleOf].multiple_of}"
+    return text
+
+
+class SubmittedTask(BaseModel):
+    """The answer to `POST /generate_video`."""
+
+    task_id: str
+    status: TaskStatus
+
+
+class TaskResponse(BaseModel):
+    """The answer to `GET /task/{task_id}`. The first four fields are those of the original service."""
+
+    task_id: str
+    status: TaskStatus
+    output_file: str | None = Field(
+        description="Name of the video once completed; `GET /download/{task_id}` delivers it."
+    )
+    error: str | None
+    stage: Stage | None = Field(description="Where an unfinished task stands; null once finished.")
+    progress: float = Field(ge=0, le=1, description="Share of the whole job that is done.")
+    queue_position: int | None = Field(description="1 for the pending task that starts next.")
+    eta_seconds: float | None = Field(
+        description="Estimated seconds until the video is there; null while nothing is known."
+    )
+    created_at: datetime
+    started_at: datetime | None = Field(description="When the running or last attempt started.")
+    finished_at: datetime | None
+    engine: str = Field(description="Which engine makes or made the video.")
+    device: str | None = Field(description="Where it runs or ran.")
+    width: int
+    height: int
+    fps: int
+    seed: int
+    frames_requested: int | None = Field(
+        description="Frames the video will have: the audio at fps, but at most length. Known once prepared."
+    )
+    frames_generated: int
+    audio_seconds: float | None = Field(description="Duration of the whole upload. Known once prepared.")
+    attempt: int = Field(description="How often work on this task was started.")
+    warnings: list[str] = Field(description="What was done otherwise than one might expect, and why.")
+
+    @classmethod
+    def of(cls, snapshot: TaskSnapshot) -> "TaskResponse":
+        """What a client is told of a task."""
+        task = snapshot.task
+        completed = task.status is TaskStatus.COMPLETED
+        return cls(
+            task_id=task.id,
+            status=task.status,
+            output_file=f"output/videos/{task.id}_with_audio.mp4" if completed else None,
+            error=task.error,
+            stage=task.stage,
+            progress=round(task.progress, 4),
+            queue_position=snapshot.queue_position,
+            eta_seconds=None if snapshot.eta_seconds is None else round(snapshot.eta_seconds, 1),
+            created_at=_utc(task.created_at),
+            started_at=_utc(task.started_at) if task.started_at else None,
+            finished_at=_utc(task.finished_at) if task.finished_at else None,
+            engine=task.engine,
+            device=task.device,
+            width=task.params.width,
+            height=task.params.height,
+            fps=task.params.fps,
+            seed=task.params.seed,
+            frames_requested=task.frames_requested,
+            frames_generated=task.frames_generated,
+            audio_seconds=task.audio_seconds,
+            attempt=task.attempt,
+            warnings=list(task.warnings),
+        )
+
+
+class HealthResponse(BaseModel):
+    """The answer to `GET /health`; that it answers at all means that the service is alive."""
+
+    alive: Literal[True] = True
+    ready: bool = Field(description="Whether a task sent now would be worked on.")
+    reason: str | None = Field(description="Why the service is not ready.")
+    engines: dict[str, EngineHealth]
+    pending: int = Field(description="Tasks that wait.")
+    processing: int = Field(description="Tasks that are worked on.")
+
+    @classmethod
+    def of(cls, health: Health, counts: Mapping[TaskStatus, int]) -> "HealthResponse":
+        """What a client is told of the service."""
+        reasons = [f"{name}: {engine.reason}" for name, engine in health.engines.items() if not engine.ready]
+        ready = any(engine.ready for engine in health.engines.values())
+        return cls(
+            ready=ready,
+            reason=None if ready else "; ".join(reasons) or "the application is starting",
+            engines=dict(health.engines),
+            pending=counts[TaskStatus.PENDING],
+            processing=counts[TaskStatus.PROCESSING],
+        )
+
+    @classmethod
+    def unready(cls, reason: str) -> "HealthResponse":
+        """What a client is told when nothing is known of the engines."""
+        return cls(ready=False, reason=reason, engines={}, pending=0, processing=0)
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong, for programs and for people."""
+
+    type: str
+    message: str
+    field: str | None = None
+    allowed: str | None = None
+
+
+class ErrorResponse(BaseModel):
+    """The one shape of every error; `detail` repeats the message where FastAPI's clients look for it."""
+
+    error: ErrorDetail
+    detail: str
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, timezone.utc)

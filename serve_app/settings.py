@@ -1,0 +1,67 @@
+"""Every setting of the service, with its default: what `args:` in serve_config.yaml may hold."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+APP_NAME = "echomimic"
+
+# The engines of this release, and the deployment each runs in.
+DEPLOYMENTS = {"preview": "Preview"}
+
+MEBIBYTE = 1024 * 1024
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EngineSettings(_Settings):
+    """How many replicas of one engine run, and what each takes from the cluster."""
+
+    min_replicas: int = Field(1, ge=0, description="Replicas kept when no task waits; 0 scales to zero.")
+    max_replicas: int = Field(2, ge=1, description="Most replicas, however many tasks wait.")
+    downscale_delay_s: float = Field(60, ge=0, description="Seconds a replica idles before it is stopped.")
+    # Two replicas and two ingress replicas (0.1 each) then fit on two cores.
+    num_cpus: float = Field(0.9, ge=0, description="CPUs that Ray reserves per replica.")
+    num_gpus: float = Field(0, ge=0, description="GPUs that Ray reserves per replica.")
+
+
+class Settings(_Settings):
+    """The builder's arguments."""
+
+    data_dir: Path = Field(Path("output"), description="Uploads, videos and the task journal live below it.")
+    database_url: str | None = Field(
+        None, description="SQLAlchemy URL of the task journal; by default SQLite below data_dir."
+    )
+    max_upload_bytes: int = Field(64 * MEBIBYTE, ge=1, description="Largest request body; more is a 413.")
+    cors_origins: tuple[str, ...] = Field(
+        (), description="Origins whose pages may call routes beyond the three that are open to every page."
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        ("127.0.0.1", "localhost"),
+        description="Values of the Host header that are served; '*' allows every one.",
+    )
+    ingress_replicas: int = Field(2, ge=1, description="Replicas that speak REST.")
+    lease_s: float = Field(15, gt=0, description="Seconds without a report after which a task is given back.")
+    stall_timeout_s: float = Field(
+        300, gt=0, description="Seconds without progress after which an attempt is ended."
+    )
+    max_failures: int = Field(3, ge=1, description="Failures of the machinery after which a task fails.")
+    preview: EngineSettings = Field(EngineSettings(), description="The CPU preview engine.")
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        # Replicas and the manager run in other working directories than the builder.
+        return value.expanduser().absolute()
+
+    def engine(self, name: str) -> EngineSettings:
+        """The settings of the engine with this name."""
+        settings: EngineSettings = getattr(self, name)
+        return settings
+
+    @property
+    def journal_url(self) -> str:
+        """SQLAlchemy URL of the task journal."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'tasks.db'}"

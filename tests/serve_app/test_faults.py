@@ -1,0 +1,65 @@
+"""Processes die while a video is made; the task does not."""
+
+import pytest
+
+from tests.service import poll, run_service
+
+
+@pytest.fixture(scope="module")
+def fragile(tmp_path_factory):
+    """A service whose processes the tests here may kill."""
+    with run_service(tmp_path_factory.mktemp("fragile"), preview={"max_replicas": 1}) as service:
+        yield service
+
+
+@pytest.fixture
+def running_task(fragile, astronaut_file, speech_file):
+    """A task in the middle of its frames."""
+    task_id = fragile.submit(astronaut_file, speech_file, width=1024, height=1024)
+    fragile.wait_for(task_id, lambda task: task["frames_generated"] > 0)
+    return task_id
+
+
+def test_a_task_whose_replica_is_killed_is_made_by_another(fragile, running_task):
+    for replica in fragile.processes("ServeReplica:echomimic:Preview"):
+        replica.kill()
+    assert fragile.wait_for(running_task, lambda task: task["status"] == "pending")["stage"] == "queued"
+    task = fragile.wait(running_task)
+    assert (task["status"], task["attempt"], task["error"]) == ("completed", 2, None)
+    assert task["frames_generated"] == task["frames_requested"]
+
+
+def test_a_task_outlives_the_manager_without_being_made_twice(fragile, running_task):
+    (manager,) = fragile.processes("TaskManagerActor")
+    manager.kill()
+    task = fragile.wait(running_task)
+    assert (task["status"], task["attempt"], task["error"]) == ("completed", 1, None)
+
+
+def test_a_waiting_task_outlives_the_manager(fragile, running_task, astronaut_file, speech_file):
+    waiting = fragile.submit(astronaut_file, speech_file, width=128, height=128)
+    (manager,) = fragile.processes("TaskManagerActor")
+    manager.kill()
+    assert fragile.wait(waiting)["status"] == "completed"
+    assert fragile.wait(running_task)["status"] == "completed"
+
+
+@pytest.mark.timeout(400)
+def test_ctrl_c_hands_running_work_to_the_next_start(tmp_path, astronaut_file, speech_file):
+    with run_service(tmp_path) as first:
+        task_id = first.submit(astronaut_file, speech_file, width=1024, height=1024)
+        first.wait_for(task_id, lambda task: task["frames_generated"] > 0)
+    with run_service(tmp_path) as second:
+        task = second.wait(task_id)
+    assert (task["status"], task["attempt"]) == ("completed", 2)
+
+
+def test_a_wrong_builder_argument_is_named(tmp_path):
+    with run_service(tmp_path, until_ready=False, preview={"max_replica": 3}) as service:
+        log = poll(lambda: _log_naming(service, "preview.max_replica"))
+    assert "Extra inputs are not permitted" in log
+
+
+def _log_naming(service, argument):
+    text = (service.folder / "serve.log").read_text()
+    return text if argument in text else None

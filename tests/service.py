@@ -1,0 +1,144 @@
+"""The service as its users start it: `serve run` on a configuration, on a Ray cluster of the test's own."""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import yaml
+
+from serve_app.launcher import CONFIG, PRIVACY, ROOT
+
+_START_TIMEOUT_S = 180
+_END_TIMEOUT_S = 60
+_BIN = Path(sys.executable).parent
+
+
+def free_port() -> int:
+    """A port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Service:
+    """A running service, and what a test may do to it."""
+
+    def __init__(self, process: psutil.Popen, port: int, folder: Path):
+        self.process = process
+        self.port = port
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{port}"
+        self.http = httpx.Client(base_url=self.url, timeout=60)
+
+    def submit(self, image: Path, audio: Path, **fields: Any) -> str:
+        """Send both files; returns the task's id."""
+        with image.open("rb") as image_file, audio.open("rb") as audio_file:
+            files = {"reference_image": image_file, "audio_file": audio_file}
+            response = self.http.post("/generate_video", files=files, data=fields)
+        assert response.status_code == 200, response.text
+        return response.json()["task_id"]
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        """What `GET /task/{task_id}` answers."""
+        return self.http.get(f"/task/{task_id}").json()
+
+    def wait(self, task_id: str, *statuses: str) -> dict[str, Any]:
+        """Poll until the task has one of these statuses; by default a final one."""
+        return self.wait_for(task_id, lambda task: task["status"] in (statuses or ("completed", "failed")))
+
+    def wait_for(self, task_id: str, condition: Any) -> dict[str, Any]:
+        """Poll until the condition holds for the task."""
+        return poll(lambda: task if condition(task := self.task(task_id)) else None)
+
+    def processes(self, name: str) -> list[psutil.Process]:
+        """The Ray processes of this cluster whose title contains this name."""
+        found = []
+        for process in self.process.children(recursive=True):
+            try:
+                if name in " ".join(process.cmdline()):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+
+def poll(probe: Any, timeout_s: float = 120, interval_s: float = 0.1) -> Any:
+    """The first true value the probe returns; fails the test after the timeout."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        value = probe()
+        if value:
+            return value
+        time.sleep(interval_s)
+    raise AssertionError(f"nothing after {timeout_s} s; the last look gave {value!r}")
+
+
+@contextmanager
+def run_service(
+    folder: Path, *, address: str = "local", until_ready: bool = True, **args: Any
+) -> Iterator[Service]:
+    """`serve run` with the shipped configuration, these builder arguments and a free port.
+
+    Everything that was started is gone afterwards.
+    """
+    port = free_port()
+    config = yaml.safe_load(CONFIG.read_text())
+    config["http_options"]["port"] = port
+    config["applications"][0]["args"] |= {"data_dir": str(folder / "data"), **args}
+    (folder / "serve_config.yaml").write_text(yaml.safe_dump(config))
+    command = [str(_BIN / "serve"), "run", "--address", address, str(folder / "serve_config.yaml")]
+    with started(command, folder / "serve.log") as process:
+        service = Service(process, port, folder)
+        try:
+            if until_ready:
+                poll(lambda: _ready(service), _START_TIMEOUT_S)
+            yield service
+        finally:
+            service.http.close()
+
+
+@contextmanager
+def started(command: list[str], log: Path) -> Iterator[psutil.Popen]:
+    """A process with its descendants; they are asked to end, and killed if they don't."""
+    # Unix sockets below the temporary folder must have short paths.
+    environment = {**os.environ, **PRIVACY, "RAY_TMPDIR": "/tmp/echomimic-tests"}
+    environment.pop("RAY_ADDRESS", None)
+    Path(environment["RAY_TMPDIR"]).mkdir(exist_ok=True)
+    with log.open("a") as output:
+        process = psutil.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        end(process)
+
+
+def end(process: psutil.Popen) -> None:
+    """Ctrl-C, as in a terminal; what is left after a while is killed."""
+    if not process.is_running():
+        return
+    family = [process, *process.children(recursive=True)]
+    process.send_signal(signal.SIGINT)
+    _, alive = psutil.wait_procs(family, timeout=_END_TIMEOUT_S)
+    for straggler in alive:
+        straggler.kill()
+    psutil.wait_procs(alive, timeout=10)
+
+
+def _ready(service: Service) -> bool:
+    assert service.process.poll() is None, (service.folder / "serve.log").read_text()[-3000:]
+    try:
+        response = service.http.get("/health")
+    except httpx.TransportError:
+        return False
+    return response.status_code == 200 and response.json()["ready"]
