@@ -31,7 +31,6 @@ SMALLEST_WINDOW = 64  # a tenth of less would be a face of a few pixels
 # The mesh is read from crops of several sizes and averaged: a single reading moves by 0.3 % of the face's
 # height with the crop, the mean of three by half of that.
 CROP_MARGINS = (0.7, 1.0, 1.3)  # of the detected box, added to its larger side
-MESHES_A_CROP = 3  # a neighbour's face may be in the crop as well
 
 # MediaPipe's own 0.5 sees faces in stones and coins once many windows are looked through; true faces, down to
 # 60 pixels in a photo of 1600, score 0.73 and more.
@@ -137,9 +136,9 @@ def _open_networks() -> Iterator["_Networks"]:
     from mediapipe.python.solutions.face_mesh import FaceMesh
 
     with (
-        FaceDetection(MIN_CONFIDENCE, model_selection=0) as near,
-        FaceDetection(MIN_CONFIDENCE, model_selection=1) as far,
-        FaceMesh(static_image_mode=True, max_num_faces=MESHES_A_CROP, refine_landmarks=True) as mesh,
+        FaceDetection(model_selection=0) as near,
+        FaceDetection(model_selection=1) as far,
+        FaceMesh(static_image_mode=True, refine_landmarks=True) as mesh,
     ):
         yield _Networks((near, far), mesh)
 
@@ -156,7 +155,9 @@ class _Networks:
         view, reduction = _look(photo, window)
         pixels = np.asarray(view)
         found = [face for detector in self.detectors for face in detector.process(pixels).detections or []]
-        relative = [face.location_data.relative_bounding_box for face in found]
+        # MediaPipe 0.10.21 ignores a threshold given to the detector itself.
+        sure = [face for face in found if face.score[0] >= MIN_CONFIDENCE]
+        relative = [face.location_data.relative_bounding_box for face in sure]
         corners = [(box.xmin, box.ymin, box.xmin + box.width, box.ymin + box.height) for box in relative]
         scale = np.array([view.width, view.height, view.width, view.height]) * reduction
         origin = np.array([window.x0, window.y0, window.x0, window.y0])

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from skimage.data import brick, coffee, grass
+from skimage.data import brick, coffee, colorwheel, grass
 
 from models.crop import Box
 from models.face import face_box, find_faces
@@ -73,7 +73,7 @@ def test_finds_nobody_where_the_authors_detector_finds_nobody(nobody_image):
     assert find_faces(nobody_image) == []
 
 
-@pytest.mark.parametrize("scene", [coffee, brick, grass], ids=lambda scene: scene.__name__)
+@pytest.mark.parametrize("scene", [coffee, brick, grass, colorwheel], ids=lambda scene: scene.__name__)
 def test_finds_nobody_in_things_and_textures(scene):
     assert find_faces(Image.fromarray(scene()).convert("RGB")) == []
 
