@@ -68,8 +68,10 @@ class FaceFrame:
 
     def to_pixels(self, points: np.ndarray) -> np.ndarray:
         """Face coordinates [..., 2] to pixels [..., 2]."""
-        return points @ self.axes + self.origin
+        pixels: np.ndarray = points @ self.axes + self.origin
+        return pixels
 
     def vectors_to_pixels(self, vectors: np.ndarray) -> np.ndarray:
         """Displacements in face heights [..., 2] to pixels [..., 2]."""
-        return vectors @ self.axes
+        pixels: np.ndarray = vectors @ self.axes
+        return pixels

@@ -32,7 +32,8 @@ class Box:
     def pixels(self) -> np.ndarray:
         """Positions (x, y) of all pixels, float32 [rows, columns, 2]."""
         x, y = np.meshgrid(np.arange(self.x0, self.x1), np.arange(self.y0, self.y1))
-        return np.stack([x, y], axis=-1).astype(np.float32)
+        positions: np.ndarray = np.stack([x, y], axis=-1).astype(np.float32)
+        return positions
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Grid:
         """Positions of the nodes, float32 pixels [rows, columns, 2]."""
         columns = (np.arange(-1, self.width // self.step + 1) + 0.5) * self.step - 0.5
         rows = (np.arange(-1, self.height // self.step + 1) + 0.5) * self.step - 0.5
-        return np.stack(np.meshgrid(columns, rows), axis=-1).astype(np.float32)
+        positions: np.ndarray = np.stack(np.meshgrid(columns, rows), axis=-1).astype(np.float32)
+        return positions
 
     def whole(self) -> Box:
         """All pixels."""

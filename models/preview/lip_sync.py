@@ -59,7 +59,8 @@ def _fully_open(loudness: np.ndarray, voiced: np.ndarray, certain: np.ndarray) -
     """The gain control: the loudness [n] that counts as a fully open mouth at each moment."""
     whole = float(np.percentile(loudness[certain], 95))
     recent = percentile_filter(loudness * voiced, 95, int(GAIN_WINDOW * RATE) | 1)
-    return np.maximum(gaussian_filter1d(recent, 0.6 * RATE), GAIN_FLOOR * whole)
+    reference: np.ndarray = np.maximum(gaussian_filter1d(recent, 0.6 * RATE), GAIN_FLOOR * whole)
+    return reference
 
 
 def _murmur(voice: Voice, certain: np.ndarray) -> np.ndarray:
@@ -89,10 +90,12 @@ def _limit_speed(opening: np.ndarray) -> np.ndarray:
     ramp = step * np.arange(len(opening))
     falling = np.minimum.accumulate(opening - ramp) + ramp
     rising = np.minimum.accumulate((opening + ramp)[::-1])[::-1] - ramp
-    return np.minimum(falling, rising)
+    limited: np.ndarray = np.minimum(falling, rising)
+    return limited
 
 
 def _stress(envelope: np.ndarray) -> np.ndarray:
     """1 on syllables that stand out of the second around them."""
     syllable, sentence = gaussian_filter1d(envelope, 8), gaussian_filter1d(envelope, 60)
-    return gaussian_filter1d(np.clip(2.5 * (syllable - sentence) - 0.3, 0, 1), 8)
+    stress: np.ndarray = gaussian_filter1d(np.clip(2.5 * (syllable - sentence) - 0.3, 0, 1), 8)
+    return stress

@@ -76,11 +76,13 @@ class MouthGeometry:
 
 def _side(u: np.ndarray, left: float, right: float, middle: float) -> np.ndarray:
     half = np.where(u < middle, middle - left, right - middle)
-    return np.clip((u - middle) / half, -1.1, 1.1)
+    side: np.ndarray = np.clip((u - middle) / half, -1.1, 1.1)
+    return side
 
 
 def _lens(side: np.ndarray) -> np.ndarray:
-    return (1 - np.minimum(np.abs(side), 1) ** 2) ** 1.1
+    lens: np.ndarray = (1 - np.minimum(np.abs(side), 1) ** 2) ** 1.1
+    return lens
 
 
 def jaw(mouth: MouthGeometry) -> Shape:

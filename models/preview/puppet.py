@@ -9,21 +9,22 @@ from models.preview.face_frame import FaceFrame
 from models.preview.grid import Grid
 from models.preview.head import HeadFields
 from models.preview.interior import SHADOW_TINT, Interior
-from models.preview.lips import find_lips, without_teeth
+from models.preview.lips import SAMPLES, find_lips, without_teeth
 from models.preview.mouth import LARGEST_OPENING, Mouth
 from models.preview.pose import Pose
 from models.preview.sampling import read
 from models.preview.slit import Slit, SlitPixels
 
-ENLARGED = np.float32(2)  # the source, see `Puppet`
+COVERED_BY_ROUNDED_LIPS = 0.022  # face heights of the teeth
+ENLARGED = 3  # times, the portrait that is sampled: see `Puppet`
 
 
 class Puppet:
     """Draws poses of one portrait.
 
     A frame is one resampling of the portrait: mouth shape and sway of the head are composed on a coarse grid
-    first. The portrait is enlarged twofold once, so that bilinear sampling loses hardly anything between the
-    pixels and sharpness does not breathe with the sway.
+    first. The portrait is enlarged once, so that bilinear sampling loses hardly anything between the pixels
+    and sharpness does not breathe with the sway.
     """
 
     def __init__(self, image: np.ndarray, landmarks: np.ndarray):
@@ -52,31 +53,33 @@ class Puppet:
     def draw(self, pose: Pose) -> np.ndarray:
         """One frame, uint8 RGB [height, width, 3]."""
         mouth = self.mouth.take(pose)
-        slit = mouth.slit
-        head = self.nodes - self.head_fields.weighted(
-            pose.head
-        )  # where each node's place was before the sway
+        # Where in the portrait each node's place is, first without the sway, then without the mouth's shape.
+        head = self.nodes - self.head_fields.weighted(pose.head)
         upper, lower = (head - self.grid.sample(field, head) for field in (mouth.upper, mouth.lower))
-        below = slit.at(self.frame.to_face(head)).below()[..., None]
-        skin = self.grid.to_pixels((upper + below * (lower - upper)) * ENLARGED, self.grid.whole())
-        place = self.grid.to_pixels(head, self.mouth_box)
-        at_mouth = slit.at(self.frame.to_face(place))
-        skin[self.mouth_box.slices] = self._mouth_skin(upper, lower, at_mouth) * ENLARGED
-        picture = read(self.source, skin)
-        self._fill_mouth(picture[self.mouth_box.slices], place, slit, at_mouth, pose)
-        self._blink(picture, head, pose.blink)
+        lips = self.grid.to_pixels(head, self.mouth_box)
+        slit = mouth.slit.at(self.frame.to_face(lips))
+        picture = read(self.source, self._skin(upper, lower, mouth.slit.at(self.frame.to_face(head)), slit))
+        self._fill_mouth(picture[self.mouth_box.slices], lips, mouth.slit, slit, pose)
+        if pose.blink:
+            for lid in self.eyelids:
+                lid.draw(picture[lid.box.slices], self.grid.to_pixels(head, lid.box), pose.blink)
         return picture
 
-    def _mouth_skin(self, upper: np.ndarray, lower: np.ndarray, slit: SlitPixels) -> np.ndarray:
+    def _skin(
+        self, upper: np.ndarray, lower: np.ndarray, everywhere: SlitPixels, at_mouth: SlitPixels
+    ) -> np.ndarray:
+        """Where in the source each pixel's skin is; the parting of the lips is too sharp for the grid."""
+        skin = self.grid.to_pixels(_parted(upper, lower, everywhere) * ENLARGED, self.grid.whole())
         on_upper, on_lower = (self.grid.to_pixels(field, self.mouth_box) for field in (upper, lower))
-        return on_upper + slit.below()[..., None] * (on_lower - on_upper)
+        skin[self.mouth_box.slices] = _parted(on_upper, on_lower, at_mouth) * ENLARGED
+        return skin
 
     def _fill_mouth(
         self, picture: np.ndarray, place: np.ndarray, slit: Slit, at: SlitPixels, pose: Pose
     ) -> None:
         """Show the inside between the lips, and the line where painted-over lips meet."""
         opacity = at.opacity(self.feather)
-        seam = self._seam(place, slit, at) if self.lips.parted else np.zeros_like(opacity)
+        seam = at.seam(self.feather) if self.lips.parted else np.zeros_like(opacity)
         part = _extent(np.maximum(opacity, seam) > 0.003)
         inside = self._inside(place[part], slit, pose) * _shadow_of_lips(at.crop(part))
         shown = picture[part].astype(np.float32)
@@ -85,25 +88,14 @@ class Puppet:
         picture[part] = np.clip(shown + 0.5, 0, 255).astype(np.uint8)
 
     def _inside(self, place: np.ndarray, slit: Slit, pose: Pose) -> np.ndarray:
-        middle = len(slit.lower) // 2
-        down = slit.lower[middle, 1] - self.lips.lower[middle]
-        cover = 0.0 if self.lips.parted else 0.022 * max(0.0, -pose.width)
+        down = slit.middle(slit.lower) - self.lips.lower[SAMPLES // 2]
+        cover = 0.0 if self.lips.parted else COVERED_BY_ROUNDED_LIPS * max(0.0, -pose.width)
         return self.interior.look(place, down * self.frame.axes[1], cover * self.frame.axes[1])
 
-    def _seam(self, place: np.ndarray, slit: Slit, at: SlitPixels) -> np.ndarray:
-        u = self.frame.to_face(place)[..., 0]
-        thickness = max(0.006, 0.75 / self.frame.unit)
-        from_line = (at.v - (at.upper + at.lower) * 0.5) / thickness
-        left, right = slit.upper[0, 0], slit.upper[-1, 0]
-        within = np.clip(np.minimum(u - left, right - u) / 0.02 + 1, 0, 1)
-        closed = 1 - np.clip((at.lower - at.upper) / 0.02, 0, 1)
-        return 0.42 * np.exp(-(from_line**2)) * within * closed
 
-    def _blink(self, picture: np.ndarray, head: np.ndarray, blink: float) -> None:
-        if blink <= 0.02:
-            return
-        for lid in self.eyelids:
-            lid.draw(picture[lid.box.slices], self.grid.to_pixels(head, lid.box), blink)
+def _parted(upper: np.ndarray, lower: np.ndarray, slit: SlitPixels) -> np.ndarray:
+    """Each pixel's place on the lip that it hangs on."""
+    return np.asarray(upper + slit.below()[..., None] * (lower - upper))
 
 
 def _extent(mask: np.ndarray) -> tuple[slice, slice]:
@@ -115,15 +107,16 @@ def _extent(mask: np.ndarray) -> tuple[slice, slice]:
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
-    """Twice the size; pixel (x, y) is at exactly (2x, 2y), so that what does not move stays as it is."""
+    """Pixel (x, y) is at exactly `ENLARGED` times (x, y), so that what does not move stays as it is."""
     height, width = image.shape[:2]
-    half = np.array([[0.5, 0, 0], [0, 0.5, 0]])
-    flags = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(image, half, (2 * width, 2 * height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    shrink = np.array([[1 / ENLARGED, 0, 0], [0, 1 / ENLARGED, 0]])
+    size, flags = (ENLARGED * width, ENLARGED * height), cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(image, shrink, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _shadow_of_lips(at: SlitPixels) -> np.ndarray:
     """Lips keep the light from what is just behind them: RGB factors [rows, columns, 3]."""
     upper = 0.35 * np.exp(-np.maximum(at.v - at.upper, 0) / 0.010)
     lower = 0.20 * np.exp(-np.maximum(at.lower - at.v, 0) / 0.012)
-    return 1 - (1 - (1 - upper) * (1 - lower))[..., None] * SHADOW_TINT
+    light: np.ndarray = 1 - (1 - (1 - upper) * (1 - lower))[..., None] * SHADOW_TINT
+    return light

@@ -7,12 +7,13 @@ import numpy as np
 
 from models.preview.face_frame import FaceFrame
 from models.preview.grid import Grid
-from models.preview.lips import Lips
+from models.preview.lips import SAMPLES, Lips
 from models.preview.sampling import read
 
 RESOLUTION = 512  # entries of the table over u
 SETTLE_STEPS = 4  # of the fixed point below; it converges by a factor of about 5 a step
 CORNER_FADE = 0.007  # face heights over which the inside fades out towards the corners
+SEAM_GONE = 0.02  # face heights between the lips, or beyond the corners, where no seam is seen
 CORNER_SOFTNESS = 0.35  # how fast the parting of the lips softens beyond the corners
 
 
@@ -23,14 +24,14 @@ class SlitPixels:
     Attributes:
         upper, lower: v of the edges at the place's u.
         softness: face heights over which upper skin becomes lower skin.
-        within: 1 between the corners, 0 beyond them.
+        inside: face heights from the nearer corner, negative beyond it.
         v: of the place itself.
     """
 
     upper: np.ndarray
     lower: np.ndarray
     softness: np.ndarray
-    within: np.ndarray
+    inside: np.ndarray
     v: np.ndarray
 
     def crop(self, part: tuple[slice, slice]) -> "SlitPixels":
@@ -41,14 +42,23 @@ class SlitPixels:
         """0 where skin hangs on the upper lip, 1 where it hangs on the lower one."""
         half = (self.lower - self.upper) * 0.5 + self.softness
         middle = (self.upper + self.lower) * 0.5
-        return np.clip((self.v - middle) / (2 * half) + 0.5, 0, 1)
+        below: np.ndarray = np.clip((self.v - middle) / (2 * half) + 0.5, 0, 1)
+        return below
 
     def opacity(self, feather: float) -> np.ndarray:
         """0 on the lips to 1 between them, anti-aliased over `feather` face heights."""
         parted = np.clip((self.lower - self.upper) / (1.2 * feather), 0, 1)
         under_upper = np.clip((self.v - self.upper) / feather + 0.35, 0, 1)
         over_lower = np.clip((self.lower - self.v) / feather + 0.35, 0, 1)
-        return under_upper * over_lower * parted * self.within
+        opacity: np.ndarray = under_upper * over_lower * parted * np.clip(self.inside / CORNER_FADE, 0, 1)
+        return opacity
+
+    def seam(self, thickness: float) -> np.ndarray:
+        """Opacity of the shadow along lips that touch, of a thickness in face heights."""
+        from_line = (self.v - (self.upper + self.lower) * 0.5) / thickness
+        closed = 1 - np.clip((self.lower - self.upper) / SEAM_GONE, 0, 1)
+        within = np.clip(self.inside / SEAM_GONE + 1, 0, 1)
+        return np.asarray(0.42 * np.exp(-(from_line**2)) * closed * within)
 
 
 @dataclass(frozen=True)
@@ -67,8 +77,11 @@ class Slit:
     @property
     def opening(self) -> float:
         """Between the middles of the lips, face heights; negative where they overlap."""
-        middle = len(self.upper) // 2
-        return float(self.lower[middle, 1] - self.upper[middle, 1])
+        return self.middle(self.lower) - self.middle(self.upper)
+
+    def middle(self, edge: np.ndarray) -> float:
+        """V of the middle of an edge."""
+        return float(edge[SAMPLES // 2, 1])
 
     @classmethod
     def move(cls, lips: Lips, upper: np.ndarray, lower: np.ndarray, frame: FaceFrame, grid: Grid) -> "Slit":
@@ -84,8 +97,8 @@ class Slit:
         scale = (RESOLUTION - 1) / max(float(table_u[-1] - table_u[0]), 1e-6)
         index = (u - np.float32(table_u[0])) * np.float32(scale)
         values = read(self._table(table_u), np.stack([index, np.zeros_like(index)], axis=-1))
-        upper, lower, softness, within = cv2.split(values)
-        return SlitPixels(upper, lower, softness, within, face[..., 1])
+        upper, lower, softness, inside = cv2.split(values)
+        return SlitPixels(upper, lower, softness, inside, face[..., 1])
 
     def _table(self, u: np.ndarray) -> np.ndarray:
         upper = np.interp(u, self.upper[:, 0], self.upper[:, 1])
@@ -94,8 +107,8 @@ class Slit:
         right = min(self.upper[-1, 0], self.lower[-1, 0])
         inside = np.minimum(u - left, right - u)
         softness = np.maximum(self.softness, CORNER_SOFTNESS * -inside)
-        within = np.clip(inside / CORNER_FADE, 0, 1)
-        return np.stack([upper, lower, softness, within], axis=-1).astype(np.float32)[None]
+        table: np.ndarray = np.stack([upper, lower, softness, inside], axis=-1).astype(np.float32)[None]
+        return table
 
 
 def _carried(edge: np.ndarray, field: np.ndarray, frame: FaceFrame, grid: Grid) -> np.ndarray:

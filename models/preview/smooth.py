@@ -6,7 +6,8 @@ import numpy as np
 def smoothstep(x: np.ndarray) -> np.ndarray:
     """0 below 0, 1 above 1, and 3x² - 2x³ between."""
     t = np.clip(x, 0, 1)
-    return t * t * (3 - 2 * t)
+    eased: np.ndarray = t * t * (3 - 2 * t)
+    return eased
 
 
 def smooth_chain(values: np.ndarray, width: int = 7) -> np.ndarray:

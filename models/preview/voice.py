@@ -104,7 +104,8 @@ def _harmonicity(power: np.ndarray) -> np.ndarray:
     window_correlation = np.fft.irfft(window)[: longest + 1]
     correlation = np.fft.irfft(power * _in_band(VOICE_BAND)[:, None], axis=0)[: longest + 1]
     ratio = correlation / (correlation[0] + SILENCE) / (window_correlation / window_correlation[0])[:, None]
-    return np.clip(ratio[shortest:].max(axis=0), 0, 1)
+    harmonicity: np.ndarray = np.clip(ratio[shortest:].max(axis=0), 0, 1)
+    return harmonicity
 
 
 def _cepstra(power: np.ndarray) -> np.ndarray:

@@ -1,0 +1,168 @@
+"""How fast the preview engine is and how much memory it takes, measured on this run and this machine.
+
+    python benchmarks/preview.py [speed] [memory]
+
+The portrait is scikit-image's astronaut, the speech `examples/hello.wav`, repeated where more is needed.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import wave
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from skimage.data import astronaut
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from models.params import GenerationParams
+from models.pipeline import generate_video
+from models.portrait import load_portrait
+from models.preview import PreviewEngine
+from models.preview.acting import act
+from models.preview.puppet import Puppet
+from models.speech import load_speech
+from models.video import VideoFormat, open_video
+
+SPEECH = Path(__file__).resolve().parent.parent / "examples" / "hello.wav"
+FILLS_THE_FRAME, SMALLER = 0.5, 1.0  # facecrop_dilation_ratio: the default, and one that shows the shoulders
+SHORT, LONG = 10, 100  # seconds of speech whose peak memory is compared
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by name of what was done."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def time(self, name: str) -> Iterator[None]:
+        """Time the block."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """A temporary folder with the portrait in it."""
+    with tempfile.TemporaryDirectory() as name:
+        Image.fromarray(astronaut()).save(Path(name) / "portrait.png")
+        yield Path(name)
+
+
+def never() -> bool:
+    """Nobody asks to stop."""
+    return False
+
+
+def measure_speed() -> None:
+    """Print frames a second for a large and a small face, and what each stage takes."""
+    print(f"cores {os.cpu_count()}, load before {os.getloadavg()[0]:.1f}")
+    engine = PreviewEngine()
+    for ratio in (FILLS_THE_FRAME, SMALLER):
+        params = GenerationParams(facecrop_dilation_ratio=ratio)
+        with workplace() as folder:
+            stages, frame_count = time_stages(folder, params)
+            whole = Stopwatch()
+            with whole.time("whole"):
+                make_video(engine, folder, SPEECH, params)
+        report(ratio, stages.seconds, whole.seconds["whole"], frame_count, params.fps)
+
+
+def make_video(engine: PreviewEngine, folder: Path, speech: Path, params: GenerationParams) -> None:
+    """Two uploads to an MP4, as the service does it."""
+    output = folder / "video.mp4"
+    generate_video(engine, folder / "portrait.png", speech, output, params, lambda progress: None, never)
+
+
+def time_stages(folder: Path, params: GenerationParams) -> tuple[Stopwatch, int]:
+    """Each stage alone, one after the other; a video overlaps rendering and encoding."""
+    watch = Stopwatch()
+    with watch.time("portrait"):
+        portrait = load_portrait(folder / "portrait.png", params)
+        assert portrait.landmarks is not None
+        puppet = Puppet(portrait.image, portrait.landmarks)
+    with watch.time("speech"):
+        speech = load_speech(SPEECH, params.length / params.fps, never)
+        frame_count = int(speech.duration * params.fps)
+        poses = act(speech.samples, params.fps, frame_count, params.seed)
+    with watch.time("rendering"):
+        frames = np.stack([puppet.draw(pose) for pose in poses])
+    video = VideoFormat(params.width, params.height, params.fps, frame_count)
+    with watch.time("encoding"), open_video(folder / "alone.mp4", video, SPEECH, "preview") as writer:
+        writer.write(frames)
+    return watch, frame_count
+
+
+def report(ratio: float, stages: dict[str, float], whole: float, frame_count: int, fps: int) -> None:
+    """Print one portrait's figures."""
+    rate = frame_count / whole
+    print(
+        f"\nfacecrop_dilation_ratio {ratio}: {frame_count} frames of 512×512 in {whole:.2f} s, sound and all"
+    )
+    print(f"  {rate:.0f} frames/s = {rate / fps:.1f} times real time")
+    for name, seconds in stages.items():
+        print(f"  {name:10s} {seconds:5.2f} s  {100 * seconds / sum(stages.values()):3.0f} %")
+
+
+def measure_memory() -> None:
+    """Print the peak memory of a fresh process for a short and for a long speech."""
+    peaks = {}
+    for seconds in (SHORT, LONG):
+        command = [sys.executable, __file__, "one-video", "--seconds", str(seconds)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        peaks[seconds] = float(done.stdout)
+        print(f"\n{seconds:3d} s of speech: peak {peaks[seconds]:.0f} MiB, without ffmpeg", flush=True)
+    print(f"{LONG} s take {100 * (peaks[LONG] / peaks[SHORT] - 1):+.1f} % of what {SHORT} s take")
+
+
+def make_one_video(seconds: int) -> None:
+    """Make a video of a speech this long, and print this process's peak in MiB."""
+    params = GenerationParams(length=seconds * GenerationParams.fps)
+    with workplace() as folder:
+        speech = folder / "speech.wav"
+        repeat(SPEECH, speech, seconds)
+        make_video(PreviewEngine(), folder, speech, params)
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # on Linux; macOS counts bytes
+    print(kibibytes / 1024)
+
+
+def repeat(source: Path, target: Path, seconds: int) -> None:
+    """Write a WAV of `seconds` that says the same again and again."""
+    with wave.open(str(source)) as read, wave.open(str(target), "wb") as write:
+        write.setparams(read.getparams())
+        once = read.readframes(read.getnframes())
+        size = seconds * read.getframerate() * read.getsampwidth() * read.getnchannels()
+        write.writeframes((once * (size // len(once) + 1))[:size])
+
+
+SECTIONS: dict[str, Callable[[], None]] = {"speed": measure_speed, "memory": measure_memory}
+
+
+def main() -> None:
+    """Run the sections that were asked for, or all."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; all when none is named")
+    parser.add_argument("--seconds", type=int, default=SHORT, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.sections == ["one-video"]:
+        return make_one_video(arguments.seconds)
+    for section in arguments.sections or SECTIONS:
+        SECTIONS[section]()
+    return None
+
+
+if __name__ == "__main__":
+    main()
