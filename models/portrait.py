@@ -126,6 +126,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def mask_pixels(face: Box, side: int) -> np.ndarray:
+    """A square uint8 mask [side, side]: 255 inside the face box, 0 outside; the box may reach beyond it."""
     mask = np.zeros((side, side), dtype=np.uint8)
     mask[max(face.y0, 0) : max(face.y1, 0), max(face.x0, 0) : max(face.x1, 0)] = 255
     return mask
