@@ -47,16 +47,18 @@ class MouthFields:
         nodes = frame.to_face(grid.nodes())
         shapes = [shape(mouth) for shape in SHAPES]
         anchors = _anchors(mouth.points)
-        fade = _fade(nodes, mouth.points)[..., None, None]
+        fade = _fade(nodes, mouth.points)
+        moving = fade > 0
         solved = []
         for half, controls in enumerate((UPPER_CONTROLS, LOWER_CONTROLS)):
             moves = np.stack([shape[half][controls] for shape in shapes], axis=1)  # [controls, shapes, 2]
             points = np.concatenate([mouth.points[controls], anchors])
             values = np.concatenate([moves, np.zeros((len(anchors), len(shapes), 2))])
-            field = thin_plate(points, values.reshape(len(points), -1), nodes, SMOOTHING)
-            field = field.reshape(*nodes.shape[:2], len(shapes), 2) * fade
-            pixels = frame.vectors_to_pixels(field).astype(np.float32)
-            solved.append(np.ascontiguousarray(np.moveaxis(pixels, 2, 0)))
+            field = thin_plate(points, values.reshape(len(points), -1), nodes[moving], SMOOTHING)
+            field = field.reshape(-1, len(shapes), 2) * fade[moving, None, None]
+            pixels = np.zeros((len(shapes), *nodes.shape), np.float32)
+            pixels[:, moving] = frame.vectors_to_pixels(field).swapaxes(0, 1)
+            solved.append(pixels)
         return cls(*solved)
 
     def weighted(self, weights: MouthWeights) -> tuple[np.ndarray, np.ndarray]:

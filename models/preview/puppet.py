@@ -16,7 +16,7 @@ from models.preview.sampling import read
 from models.preview.slit import Slit, SlitPixels
 
 COVERED_BY_ROUNDED_LIPS = 0.022  # face heights of the teeth
-ENLARGED = 3  # times, the portrait that is sampled: see `Puppet`
+ENLARGED = 3  # times, the portrait that is sampled: see `Puppet`; odd, so that its pixels stay pixels
 
 
 class Puppet:
@@ -69,9 +69,9 @@ class Puppet:
         self, upper: np.ndarray, lower: np.ndarray, everywhere: SlitPixels, at_mouth: SlitPixels
     ) -> np.ndarray:
         """Where in the source each pixel's skin is; the parting of the lips is too sharp for the grid."""
-        skin = self.grid.to_pixels(_parted(upper, lower, everywhere) * ENLARGED, self.grid.whole())
+        skin = self.grid.to_pixels(_in_source(_parted(upper, lower, everywhere)), self.grid.whole())
         on_upper, on_lower = (self.grid.to_pixels(field, self.mouth_box) for field in (upper, lower))
-        skin[self.mouth_box.slices] = _parted(on_upper, on_lower, at_mouth) * ENLARGED
+        skin[self.mouth_box.slices] = _in_source(_parted(on_upper, on_lower, at_mouth))
         return skin
 
     def _fill_mouth(
@@ -107,11 +107,14 @@ def _extent(mask: np.ndarray) -> tuple[slice, slice]:
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
-    """Pixel (x, y) is at exactly `ENLARGED` times (x, y), so that what does not move stays as it is."""
+    """Pixel (x, y) is at exactly `_in_source` of (x, y), so that what does not move stays as it is."""
     height, width = image.shape[:2]
-    shrink = np.array([[1 / ENLARGED, 0, 0], [0, 1 / ENLARGED, 0]])
-    size, flags = (ENLARGED * width, ENLARGED * height), cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(image, shrink, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.resize(image, (ENLARGED * width, ENLARGED * height), interpolation=cv2.INTER_LANCZOS4)
+
+
+def _in_source(place: np.ndarray) -> np.ndarray:
+    """From pixels of the portrait to those of its enlargement, whose edges (not centres) coincide."""
+    return np.asarray(place * np.float32(ENLARGED) + np.float32((ENLARGED - 1) / 2))
 
 
 def _shadow_of_lips(at: SlitPixels) -> np.ndarray:
