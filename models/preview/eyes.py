@@ -150,7 +150,7 @@ def _paint(image: np.ndarray, eye: EyeShape, box: Box, cheek: float) -> Eyelid |
     crop = image[box.slices].astype(np.float32)
     around = _surroundings(eye, place)
     known = around & (crop.mean(axis=-1) > SKIN_DARKEST * cheek)
-    if eye.height < SHUT_BELOW or known.sum() < LEAST_SKIN * around.sum():
+    if eye.height < SHUT_BELOW or known.sum() <= LEAST_SKIN * around.sum():
         return None
     skin = spread(crop, known.astype(np.float32), SKIN_SPREAD * eye.frame.unit) * _shading(eye, place)
     return Eyelid(eye, box, skin.astype(np.float32), _darkest(crop[np.abs(place[..., 0]) < 0.5]))

@@ -24,7 +24,7 @@ NECK_SIDES = (-0.5, -0.35, -0.2, -0.07, 0.07, 0.2, 0.35, 0.5)
 def thin_plate(points: np.ndarray, values: np.ndarray, at: np.ndarray, smoothing: float) -> np.ndarray:
     """A thin-plate spline through `points` [n, 2] with `values` [n, c], read at `at` [..., 2]: [..., c]."""
     spline = RBFInterpolator(points, values, kernel="thin_plate_spline", smoothing=smoothing)
-    return np.asarray(spline(at.reshape(-1, 2)).reshape(*at.shape[:-1], -1), dtype=np.float32)
+    return np.asarray(spline(at.reshape(-1, 2)).reshape(*at.shape[:-1], values.shape[1]), dtype=np.float32)
 
 
 @dataclass(frozen=True)

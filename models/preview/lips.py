@@ -118,6 +118,8 @@ def without_teeth(image: np.ndarray, lips: Lips, frame: FaceFrame) -> np.ndarray
     What hangs on the lips is warped with them; teeth must not hang on them.
     """
     gap = _gap(image, lips, frame)
+    if not gap.any():  # the mouth is outside the picture
+        return image
     around = cv2.dilate(gap, np.ones((3, 3), np.uint8), iterations=round(LIP_SPREAD * frame.unit))
     rows, columns = np.flatnonzero(around.any(axis=1)), np.flatnonzero(around.any(axis=0))
     part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

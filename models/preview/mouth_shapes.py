@@ -16,6 +16,7 @@ from models.preview.lips import Lips
 UPPER_LIP = [*mesh.UPPER_INNER[1:-1], *mesh.UPPER_MIDDLE, *mesh.UPPER_OUTER[1:-1]]
 LOWER_LIP = [*mesh.LOWER_INNER[1:-1], *mesh.LOWER_MIDDLE, *mesh.LOWER_OUTER[1:-1]]
 CORNERS = list(mesh.CORNERS)
+NARROWEST_HALF = 0.02  # face heights; in a profile the far half of the mouth is hidden
 Shape = tuple[np.ndarray, np.ndarray]
 
 
@@ -75,7 +76,7 @@ class MouthGeometry:
 
 
 def _side(u: np.ndarray, left: float, right: float, middle: float) -> np.ndarray:
-    half = np.where(u < middle, middle - left, right - middle)
+    half = np.maximum(np.where(u < middle, middle - left, right - middle), NARROWEST_HALF)
     side: np.ndarray = np.clip((u - middle) / half, -1.1, 1.1)
     return side
 

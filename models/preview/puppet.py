@@ -6,7 +6,7 @@ import numpy as np
 from models.preview import landmarks as mesh
 from models.preview.eyes import find_eyelids
 from models.preview.face_frame import FaceFrame
-from models.preview.grid import Grid
+from models.preview.grid import Box, Grid
 from models.preview.head import HeadFields
 from models.preview.interior import SHADOW_TINT, Interior
 from models.preview.lips import SAMPLES, find_lips, without_teeth
@@ -48,7 +48,9 @@ class Puppet:
         self.nodes = self.grid.nodes()
         self.feather = max(1.0 / self.frame.unit, 0.006)
         corners = self.frame.to_pixels(points[list(mesh.CORNERS)] + (0, LARGEST_OPENING / 2))
-        self.mouth_box = self.grid.box_around(corners, 0.13 * self.frame.unit)
+        self.mouth_box = self.grid.box_around(corners, 0.10 * self.frame.unit)
+        self.moving_box = self._moving_box()
+        self.still = read(self.source, _in_source(self.grid.whole().pixels()))
 
     def draw(self, pose: Pose) -> np.ndarray:
         """One frame, uint8 RGB [height, width, 3]."""
@@ -58,21 +60,25 @@ class Puppet:
         upper, lower = (head - self.grid.sample(field, head) for field in (mouth.upper, mouth.lower))
         lips = self.grid.to_pixels(head, self.mouth_box)
         slit = mouth.slit.at(self.frame.to_face(lips))
-        picture = read(self.source, self._skin(upper, lower, mouth.slit.at(self.frame.to_face(head)), slit))
+        picture = self.still.copy()
+        everywhere = _parted(upper, lower, mouth.slit.at(self.frame.to_face(head)))
+        self._draw_skin(picture, self.moving_box, self.grid.to_pixels(everywhere, self.moving_box))
+        # The parting of the lips is too sharp for the grid.
+        on_upper, on_lower = (self.grid.to_pixels(field, self.mouth_box) for field in (upper, lower))
+        self._draw_skin(picture, self.mouth_box, _parted(on_upper, on_lower, slit))
         self._fill_mouth(picture[self.mouth_box.slices], lips, mouth.slit, slit, pose)
         if pose.blink:
             for lid in self.eyelids:
                 lid.draw(picture[lid.box.slices], self.grid.to_pixels(head, lid.box), pose.blink)
         return picture
 
-    def _skin(
-        self, upper: np.ndarray, lower: np.ndarray, everywhere: SlitPixels, at_mouth: SlitPixels
-    ) -> np.ndarray:
-        """Where in the source each pixel's skin is; the parting of the lips is too sharp for the grid."""
-        skin = self.grid.to_pixels(_in_source(_parted(upper, lower, everywhere)), self.grid.whole())
-        on_upper, on_lower = (self.grid.to_pixels(field, self.mouth_box) for field in (upper, lower))
-        skin[self.mouth_box.slices] = _in_source(_parted(on_upper, on_lower, at_mouth))
-        return skin
+    def _moving_box(self) -> Box:
+        """All that a pose can move; around it the picture is still."""
+        basis = np.concatenate([self.mouth.fields.upper, self.mouth.fields.lower, self.head_fields.fields])
+        return self.grid.box_around(self.nodes[np.abs(basis).max(axis=(0, -1)) > 0], self.grid.step)
+
+    def _draw_skin(self, picture: np.ndarray, box: Box, place: np.ndarray) -> None:
+        picture[box.slices] = read(self.source, _in_source(place))
 
     def _fill_mouth(
         self, picture: np.ndarray, place: np.ndarray, slit: Slit, at: SlitPixels, pose: Pose
