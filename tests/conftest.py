@@ -1,15 +1,150 @@
-"""What all tests share."""
+"""What tests share: portraits and speech that ship, what ffmpeg makes of them, and a running service."""
 
 import signal
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import imageio_ffmpeg
+import numpy as np
 import pytest
+from PIL import Image
+from skimage.data import astronaut
 
-from tests.service import Service, run_service
+from tests.service import ROOT, Service, run_service
 
 # Children inherit an ignored Ctrl-C, as shells set it for what runs in the background.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+SPEECH = ROOT / "examples" / "hello.wav"
+
+# What people upload: name -> how ffmpeg makes it from the example clip.
+SOUND_FORMATS = {
+    "clip.mp3": ["-c:a", "libmp3lame"],
+    "clip.m4a": ["-c:a", "aac"],
+    "clip.aac": ["-c:a", "aac"],
+    "clip.ogg": ["-c:a", "libvorbis"],
+    "clip.opus.ogg": ["-c:a", "libopus"],
+    "clip.flac": ["-c:a", "flac"],
+    "clip.webm": ["-c:a", "libopus"],
+    "stereo.wav": ["-ac", "2"],
+    "8000.wav": ["-ar", "8000"],
+    "48000.wav": ["-ar", "48000"],
+    "float.wav": ["-c:a", "pcm_f32le"],
+}
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> Callable[..., bytes]:
+    """Runs ffmpeg, returns what it printed on stdout; a failure fails the test."""
+
+    def run(*arguments: object) -> bytes:
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def astronaut_image() -> Image.Image:
+    """A woman looking into the camera, smiling; 512×512 (NASA, public domain)."""
+    return Image.fromarray(astronaut())
+
+
+@pytest.fixture(scope="session")
+def nobody_image(astronaut_image: Image.Image) -> Image.Image:
+    """A part of the same photo without a face."""
+    return astronaut_image.crop((0, 330, 200, 510))
+
+
+@pytest.fixture(scope="session")
+def astronaut_file(astronaut_image: Image.Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("portraits") / "astronaut.png"
+    astronaut_image.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def nobody_file(nobody_image: Image.Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("portraits") / "nobody.png"
+    nobody_image.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def speech_file() -> Path:
+    """Six and a half seconds of espeak-ng, mono, 22.05 kHz."""
+    return SPEECH
+
+
+@pytest.fixture(scope="session")
+def sound_files(ffmpeg: Callable[..., bytes], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The first 1.5 s of the speech in every format of `SOUND_FORMATS`."""
+    folder = tmp_path_factory.mktemp("sounds")
+    for name, how in SOUND_FORMATS.items():
+        ffmpeg("-i", SPEECH, "-t", 1.5, *how, folder / name)
+    return {name: folder / name for name in SOUND_FORMATS}
+
+
+@pytest.fixture(params=SOUND_FORMATS)
+def sound_file(request: pytest.FixtureRequest, sound_files: dict[str, Path]) -> Path:
+    """One after the other, the first 1.5 s of the speech in every format."""
+    return sound_files[request.param]
+
+
+@pytest.fixture(scope="session")
+def late_sound(ffmpeg: Callable[..., bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A filmed clip whose sound begins 0.4 s after its picture."""
+    path = tmp_path_factory.mktemp("videos") / "late.mp4"
+    picture = ["-f", "lavfi", "-i", "testsrc=duration=2:size=64x64:rate=5"]
+    ffmpeg(*picture, "-itsoffset", 0.4, "-i", SPEECH, "-t", 2, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def silent_video(ffmpeg: Callable[..., bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MP4 with a picture and no sound."""
+    path = tmp_path_factory.mktemp("videos") / "silent.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc=duration=1:size=64x64:rate=5", path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def decoded_frames(ffmpeg: Callable[..., bytes]) -> Callable[[Path, int, int], np.ndarray]:
+    """Decodes all frames of a video: (path, width, height) -> uint8 [n, height, width, 3]."""
+
+    def decode(path: Path, width: int, height: int) -> np.ndarray:
+        # "passthrough": as many as there are, none repeated or dropped to keep a rate.
+        pixels = ffmpeg(
+            "-i", path, "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"
+        )
+        return np.frombuffer(pixels, np.uint8).reshape(-1, height, width, 3)
+
+    return decode
+
+
+@pytest.fixture(scope="session")
+def decoded_sound(ffmpeg: Callable[..., bytes]) -> Callable[..., np.ndarray]:
+    """Decodes the sound of a file: (path, rate, channels) -> float [n, channels] within [-1, 1]."""
+
+    def decode(path: Path, rate: int = 16_000, channels: int = 1) -> np.ndarray:
+        samples = ffmpeg("-i", path, "-map", "0:a:0", "-ar", rate, "-ac", channels, "-f", "s16le", "pipe:1")
+        return np.frombuffer(samples, "<i2").reshape(-1, channels) / 2**15
+
+    return decode
+
+
+@pytest.fixture(scope="session")
+def stream_info() -> Callable[[Path], str]:
+    """What ffmpeg prints about a file."""
+
+    def info(path: Path) -> str:
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-i", str(path)]
+        return subprocess.run(command, capture_output=True, check=False).stderr.decode()
+
+    return info
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +157,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(scope="session")
 def shared_folder() -> Path:
     """The folder beside the checkout that only some checkouts have."""
-    folder = Path(__file__).resolve().parents[2] / "shared"
+    folder = ROOT.parent / "shared"
     if not folder.is_dir():
         pytest.skip("there is no shared folder beside this checkout")
     return folder

@@ -16,6 +16,11 @@ import yaml
 
 from serve_app.launcher import CONFIG, PRIVACY, ROOT
 
+# Ray reads these when it is imported, also in the process of the tests.
+os.environ.update(PRIVACY)
+# `ray start` would write a token to the home folder, which other clusters then stumble over.
+os.environ["RAY_AUTH_MODE"] = "disabled"
+
 _START_TIMEOUT_S = 180
 _END_TIMEOUT_S = 60
 _BIN = Path(sys.executable).parent
@@ -110,7 +115,7 @@ def run_service(
 def started(command: list[str], log: Path) -> Iterator[psutil.Popen]:
     """A process with its descendants; they are asked to end, and killed if they don't."""
     # Unix sockets below the temporary folder must have short paths.
-    environment = {**os.environ, **PRIVACY, "RAY_TMPDIR": "/tmp/echomimic-tests"}
+    environment = {**os.environ, "RAY_TMPDIR": "/tmp/echomimic-tests"}
     environment.pop("RAY_ADDRESS", None)
     Path(environment["RAY_TMPDIR"]).mkdir(exist_ok=True)
     with log.open("a") as output:
