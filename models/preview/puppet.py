@@ -61,10 +61,11 @@ class Puppet:
         lips = self.grid.to_pixels(head, self.mouth_box)
         slit = mouth.slit.at(self.frame.to_face(lips))
         picture = self.still.copy()
+        upper, lower = _in_source(upper), _in_source(lower)
         everywhere = _parted(upper, lower, mouth.slit.at(self.frame.to_face(head)))
         self._draw_skin(picture, self.moving_box, self.grid.to_pixels(everywhere, self.moving_box))
         # The parting of the lips is too sharp for the grid.
-        on_upper, on_lower = (self.grid.to_pixels(field, self.mouth_box) for field in (upper, lower))
+        on_upper, on_lower = (self.grid.to_pixels(skin, self.mouth_box) for skin in (upper, lower))
         self._draw_skin(picture, self.mouth_box, _parted(on_upper, on_lower, slit))
         self._fill_mouth(picture[self.mouth_box.slices], lips, mouth.slit, slit, pose)
         if pose.blink:
@@ -77,8 +78,9 @@ class Puppet:
         basis = np.concatenate([self.mouth.fields.upper, self.mouth.fields.lower, self.head_fields.fields])
         return self.grid.box_around(self.nodes[np.abs(basis).max(axis=(0, -1)) > 0], self.grid.step)
 
-    def _draw_skin(self, picture: np.ndarray, box: Box, place: np.ndarray) -> None:
-        picture[box.slices] = read(self.source, _in_source(place))
+    def _draw_skin(self, picture: np.ndarray, box: Box, skin: np.ndarray) -> None:
+        """Fill a box with the skin found at pixels of the source [rows, columns, 2]."""
+        picture[box.slices] = read(self.source, skin)
 
     def _fill_mouth(
         self, picture: np.ndarray, place: np.ndarray, slit: Slit, at: SlitPixels, pose: Pose
