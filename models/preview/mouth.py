@@ -64,8 +64,12 @@ class Mouth:
         """Shape the mouth: the lips part by `pose.opening` of `LARGEST_OPENING`, rounded ones by less."""
         opening = LARGEST_OPENING * pose.opening * (1 - ROUNDED * max(0.0, -pose.width))
         opening -= PRESSED * pose.press
-        gaps = [np.interp(pose.width, WIDTHS, column) for column in self.gaps.T]
-        return self._with_effort(pose, float(np.interp(opening, gaps, EFFORTS)))
+        return self._with_effort(pose, float(np.interp(opening, self._gaps_at(pose.width), EFFORTS)))
+
+    def _gaps_at(self, width: float) -> np.ndarray:
+        row = float(np.interp(width, WIDTHS, np.arange(len(WIDTHS))))
+        first = min(int(row), len(WIDTHS) - 2)
+        return np.asarray(self.gaps[first] + (row - first) * (self.gaps[first + 1] - self.gaps[first]))
 
     def _with_effort(self, pose: Pose, effort: float) -> PosedMouth:
         upper, lower = self.fields.weighted(mouth_weights(pose, effort, self.lips.opening))
