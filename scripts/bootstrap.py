@@ -1,9 +1,10 @@
+# -*- coding: utf-8 -*-
 """Prepares .venv with what a requirements file pins: python scripts/bootstrap.py requirements-preview.txt
 
 Plain enough for any Python to read, so that a wrong version is told instead of failing to compile.
 """
 
-from __future__ import print_function
+from __future__ import print_function, unicode_literals
 
 import hashlib
 import os
@@ -39,7 +40,7 @@ def install(python, requirements):
     """Installs what is not installed yet; a stamp in .venv remembers the files that are."""
     stamp = os.path.join(VENV, requirements + ".installed")
     wanted = fingerprint(requirements)
-    if os.path.exists(stamp) and open(stamp).read() == wanted:
+    if os.path.exists(stamp) and read(stamp) == wanted:
         return
     say("installing %s, this takes some minutes" % requirements, "正在安装依赖，需要几分钟")
     path = os.path.join(ROOT, requirements)
@@ -63,14 +64,17 @@ def install(python, requirements):
 
 def fingerprint(requirements):
     """Of the file and the requirements files it includes."""
-    digest = hashlib.sha256()
-    with open(os.path.join(ROOT, requirements), "rb") as file:
-        content = file.read()
-    digest.update(content)
-    for line in content.decode("utf-8").splitlines():
+    content = read(os.path.join(ROOT, requirements))
+    digest = hashlib.sha256(content.encode("utf-8"))
+    for line in content.splitlines():
         if line.startswith("-r "):
             digest.update(fingerprint(line[3:].strip()).encode("ascii"))
     return digest.hexdigest()
+
+
+def read(path):
+    with open(path) as file:
+        return file.read()
 
 
 def check_libraries(python):

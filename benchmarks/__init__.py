@@ -1,0 +1,1 @@
+"""Speed and memory, measured on the machine and the run that prints them."""

@@ -1,0 +1,66 @@
+"""The Python client and the command line, against the running service."""
+
+import subprocess
+import sys
+
+import pytest
+
+from serve_app.client import ClientError, EchoMimicClient
+from serve_app.launcher import ROOT
+
+
+@pytest.fixture
+def client(service):
+    with EchoMimicClient(service.url) as client:
+        yield client
+
+
+def command_line(service, *arguments):
+    command = [sys.executable, "-m", "serve_app.client", "--url", service.url, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_video_is_made_and_saved(client, tmp_path, astronaut_file, speech_file):
+    seen = []
+    task_id = client.generate_video(astronaut_file, speech_file, width=128, height=128, length=24)
+    task = client.wait(task_id, lambda task: seen.append(task.progress))
+    client.download(task_id, tmp_path / "video.mp4")
+    assert task.frames_generated == 24
+    assert seen[-1] == 1
+    assert (tmp_path / "video.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+def test_a_refusal_carries_the_service_s_words(client, astronaut_file, speech_file):
+    with pytest.raises(ClientError, match="width: should be a multiple of 8, not '130'"):
+        client.generate_video(astronaut_file, speech_file, width=130)
+
+
+def test_a_failed_task_raises_with_its_error(client, nobody_file, speech_file):
+    task_id = client.generate_video(nobody_file, speech_file)
+    with pytest.raises(ClientError, match="no face was found"):
+        client.wait(task_id, lambda task: None)
+    with pytest.raises(ClientError, match="no face was found"):
+        client.download(task_id, speech_file.with_suffix(".mp4"))
+    assert not speech_file.with_suffix(".mp4").exists()
+
+
+def test_an_unknown_task_raises(client):
+    with pytest.raises(ClientError, match="there is no task 'nobody'"):
+        client.task("nobody")
+
+
+def test_the_command_line_shows_progress_and_says_what_it_made(
+    service, tmp_path, astronaut_file, speech_file
+):
+    done = command_line(service, astronaut_file, speech_file, tmp_path / "video.mp4")
+    assert done.returncode == 0, done.stderr
+    assert "100 %" in done.stderr
+    assert "made by the preview engine on cpu" in done.stdout
+    assert "note: device 'cuda' was asked for" in done.stdout
+
+
+def test_the_command_line_fails_in_one_line(service, tmp_path, nobody_file, speech_file):
+    done = command_line(service, nobody_file, speech_file, tmp_path / "video.mp4")
+    assert done.returncode == 1
+    assert "error: reference_image: no face was found" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

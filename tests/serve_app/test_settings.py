@@ -1,0 +1,33 @@
+"""Settings are checked when the application is built."""
+
+import pytest
+from pydantic import ValidationError
+
+from serve_app.app import build
+from serve_app.settings import Settings
+
+
+def test_every_setting_has_a_default():
+    assert build(Settings())
+
+
+def test_a_relative_data_folder_becomes_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(data_dir="videos")
+    assert settings.data_dir == tmp_path / "videos"
+    assert settings.journal_url == f"sqlite:///{tmp_path}/videos/tasks.db"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"data_dri": "x"}, "data_dri"),
+        ({"max_upload_bytes": 0}, "max_upload_bytes"),
+        ({"preview": {"max_replica": 2}}, "preview.max_replica"),
+        ({"preview": {"num_gpus": -1}}, "preview.num_gpus"),
+    ],
+)
+def test_a_wrong_argument_is_named(arguments, named):
+    with pytest.raises(ValidationError) as caught:
+        Settings(**arguments)
+    assert named in str(caught.value)
