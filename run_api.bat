@@ -2,7 +2,9 @@
 rem Starts the service by double-click.
 chcp 65001 >nul
 cd /d "%~dp0"
-where py >nul 2>nul && (set PYTHON=py -3) || (set PYTHON=python)
+set "PYTHON="
+for %%v in (3.12 3.11 3.10) do if not defined PYTHON py -%%v -c "" >nul 2>nul && set "PYTHON=py -%%v"
+if not defined PYTHON set "PYTHON=python"
 %PYTHON% scripts\bootstrap.py requirements-preview.txt || goto failed
 echo Serving on http://127.0.0.1:7688 (Ctrl-C ends it) ^| 服务地址 http://127.0.0.1:7688，按 Ctrl-C 结束
 .venv\Scripts\python.exe -m serve_app.launcher

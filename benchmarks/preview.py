@@ -1,6 +1,6 @@
 """How fast the preview engine is and how much memory it takes, measured on this run and this machine.
 
-    python benchmarks/preview.py [speed] [memory]
+    python -m benchmarks.preview [speed] [memory] [startup]
 
 The portrait is scikit-image's astronaut, the speech `examples/hello.wav`, repeated where more is needed.
 """
@@ -22,8 +22,6 @@ import numpy as np
 from PIL import Image
 from skimage.data import astronaut
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from models.params import GenerationParams
 from models.pipeline import generate_video
 from models.portrait import load_portrait
@@ -32,8 +30,9 @@ from models.preview.acting import act
 from models.preview.puppet import Puppet
 from models.speech import load_speech
 from models.video import VideoFormat, open_video
+from serve_app.client import EchoMimicClient
+from serve_app.demo import SPEECH, service
 
-SPEECH = Path(__file__).resolve().parent.parent / "examples" / "hello.wav"
 FILLS_THE_FRAME, SMALLER = 0.5, 1.0  # facecrop_dilation_ratio: the default, and one that shows the shoulders
 SECONDS = 20  # of speech whose video is timed
 LOOP = 48  # frames that are encoded again and again when encoding is timed alone
@@ -132,7 +131,7 @@ def measure_memory() -> None:
     """Print the peak memory of a fresh process for a short and for a long speech."""
     peaks = {}
     for seconds in (SHORT, LONG):
-        command = [sys.executable, __file__, "one-video", "--seconds", str(seconds)]
+        command = [sys.executable, "-m", "benchmarks.preview", "one-video", "--seconds", str(seconds)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         peaks[seconds] = float(done.stdout)
         print(f"\n{seconds:3d} s of speech: peak {peaks[seconds]:.0f} MiB, without ffmpeg", flush=True)
@@ -158,7 +157,25 @@ def repeat(source: Path, target: Path, seconds: int) -> None:
         write.writeframes((once * (size // len(once) + 1))[:size])
 
 
-SECTIONS: dict[str, Callable[[], None]] = {"speed": measure_speed, "memory": measure_memory}
+def measure_startup() -> None:
+    """Print how long the service takes to be ready, and to deliver its first video."""
+    start = time.perf_counter()
+    with workplace() as folder, service(), EchoMimicClient() as client:
+        ready = time.perf_counter() - start
+        task = client.wait(client.generate_video(folder / "portrait.png", SPEECH), lambda task: None)
+        client.download(task.task_id, folder / "video.mp4")
+        finished = time.perf_counter() - start
+    print(f"\nready {ready:.1f} s after `serve run`")
+    print(
+        f"first video ({task.frames_generated} frames) after {finished:.1f} s, {finished - ready:.1f} s of its own"
+    )
+
+
+SECTIONS: dict[str, Callable[[], None]] = {
+    "speed": measure_speed,
+    "memory": measure_memory,
+    "startup": measure_startup,
+}
 
 
 def main() -> None:
