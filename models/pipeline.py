@@ -161,7 +161,7 @@ def _prepare(
     reference_image: Path, audio_file: Path, params: GenerationParams, should_stop: Callable[[], bool]
 ) -> _Material:
     if params.length < FEWEST_FRAMES:
-        message = f"length is {params.length} frames; a video needs at least {FEWEST_FRAMES}."
+        message = f"length is {params.length} frames; a video needs at least {FEWEST_FRAMES}"
         raise ParameterError(message, field="length", allowed=f"at least {FEWEST_FRAMES}")
     _stop_if_asked(should_stop)
     portrait = load_portrait(reference_image, params)
@@ -176,8 +176,8 @@ def _frame_count(speech: Speech, params: GenerationParams) -> int:
     covered = _covered_frames(speech, params.fps)
     if covered < FEWEST_FRAMES:
         needed = f"at least {math.ceil(1000 * FEWEST_FRAMES / params.fps) / 1000:.3f} s"
-        message = f"The audio lasts {speech.duration:.3f} s; at {params.fps} frames per second a video needs"
-        raise AudioError(f"{message} {needed}.", allowed=needed)
+        message = f"the audio lasts {speech.duration:.3f} s; at {params.fps} frames per second a video needs"
+        raise AudioError(f"{message} {needed}", allowed=needed)
     return min(covered, params.length)
 
 
@@ -216,4 +216,4 @@ def _written_beside(
 
 def _stop_if_asked(should_stop: Callable[[], bool]) -> None:
     if should_stop():
-        raise Cancelled("Stopped on request.")
+        raise Cancelled("stopped on request")

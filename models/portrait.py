@@ -92,7 +92,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The image, its header found fit; what fails while it is decoded becomes an `ImageError`."""
     if not path.stat().st_size:
-        raise ImageError("The reference image is an empty file.", allowed=ALLOWED)
+        raise ImageError("the reference image is an empty file", allowed=ALLOWED)
     try:
         with Image.open(path, formats=FORMATS) as image:
             _check_header(image)
@@ -100,21 +100,21 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError("The reference image is not an image that can be read.", allowed=ALLOWED) from error
+        raise ImageError("the reference image is not an image that can be read", allowed=ALLOWED) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
-            f"The reference image is too large: over {MAX_PIXELS / 1e6:.0f} megapixels.", allowed=ALLOWED
+            f"the reference image is too large: over {MAX_PIXELS / 1e6:.0f} megapixels", allowed=ALLOWED
         ) from error
     except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
-        raise ImageError(f"The reference image is damaged: {error}", allowed=ALLOWED) from error
+        raise ImageError(f"the reference image is damaged: {error}", allowed=ALLOWED) from error
 
 
 def _check_header(image: Image.Image) -> None:
     if image.width * image.height > MAX_PIXELS:
         size = f"{image.width}×{image.height} pixels, {image.width * image.height / 1e6:.0f} megapixels"
-        raise ImageError(f"The reference image is too large: {size}.", allowed=ALLOWED)
+        raise ImageError(f"the reference image is too large: {size}", allowed=ALLOWED)
     if image.mode in ("I", "F"):
-        message = "The reference image has 32 bits a channel; save it with 8."
+        message = "the reference image has 32 bits a channel; save it with 8"
         raise ImageError(message, allowed="8 or 16 bits a channel")
 
 

@@ -71,7 +71,7 @@ def load_speech(path: Path, max_seconds: float, should_stop: Callable[[], bool])
         complaint = ffmpeg.words or (f"ffmpeg ended with code {code}" if code else "")
     duration = heard / (SAMPLE_RATE * BYTES_PER_SAMPLE)
     if duration > MAX_SECONDS:
-        message = f"The audio lasts more than {MAX_SECONDS // 3600} hours."
+        message = f"the audio lasts more than {MAX_SECONDS // 3600} hours"
         raise AudioError(message, allowed=f"at most {MAX_SECONDS // 3600} hours")
     samples = np.frombuffer(kept, dtype="<i2").astype(np.float32) / 2**15
     return Speech(samples, duration, tuple(_warnings(complaint, duration)))
@@ -79,7 +79,7 @@ def load_speech(path: Path, max_seconds: float, should_stop: Callable[[], bool])
 
 def _decoder(path: Path, seconds: float) -> AbstractContextManager[Ffmpeg]:
     if not path.stat().st_size:
-        raise AudioError("The audio file is an empty file.", allowed=ALLOWED)
+        raise AudioError("the audio file is an empty file", allowed=ALLOWED)
     output = ["-map", "0:a:0", "-vn", "-sn", "-dn", "-af", FROM_ZERO, "-ac", "1", "-ar", str(SAMPLE_RATE)]
     return run_ffmpeg([*sound_input(path), *output, "-t", str(seconds), "-f", "s16le", "pipe:1"], stdout=PIPE)
 
@@ -87,7 +87,7 @@ def _decoder(path: Path, seconds: float) -> AbstractContextManager[Ffmpeg]:
 def _blocks(ffmpeg: Ffmpeg, should_stop: Callable[[], bool]) -> Iterator[bytes]:
     while block := ffmpeg.stdout.read(BLOCK_BYTES):
         if should_stop():
-            raise Cancelled("Stopped while the audio was decoded.")
+            raise Cancelled("stopped while the audio was decoded")
         yield block
 
 
@@ -95,10 +95,10 @@ def _check_heard(heard: int, ffmpeg: Ffmpeg) -> None:
     if heard:
         return
     if not ffmpeg.words or "matches no streams" in ffmpeg.words:
-        raise AudioError("The audio file has no sound in it.", allowed=ALLOWED)
+        raise AudioError("the audio file has no sound in it", allowed=ALLOWED)
     if "not on whitelist" in ffmpeg.words:
-        raise AudioError("The audio file is of a kind that is not accepted.", allowed=ALLOWED)
-    raise AudioError(f"The audio file cannot be decoded: {ffmpeg.words}", allowed=ALLOWED)
+        raise AudioError("the audio file is of a kind that is not accepted", allowed=ALLOWED)
+    raise AudioError(f"the audio file cannot be decoded: {ffmpeg.words}", allowed=ALLOWED)
 
 
 def _warnings(complaint: str, duration: float) -> Iterator[str]:

@@ -95,7 +95,7 @@ class VideoWriter:
             raise self._failure(code)
 
     def _fail_on_count(self) -> None:
-        raise EncodingError(f"{self._video.frame_count} frames were promised, {self._written} came.")
+        raise EncodingError(f"{self._video.frame_count} frames were promised, {self._written} came")
 
     def _failure(self, code: int | None = None) -> EncodingError:
         code = code or self._ffmpeg.wait()
@@ -115,7 +115,7 @@ def _arguments(path: Path, video: VideoFormat, sound: Path, engine: str) -> list
 
 
 def _comment(engine: str) -> str:
-    return f"AI-generated: a still portrait made to speak by echomimic-serve, engine {engine}."
+    return f"AI-generated: a still portrait made to speak by echomimic-serve, engine {engine}"
 
 
 def _check_file(path: Path, video: VideoFormat) -> None:
@@ -124,6 +124,6 @@ def _check_file(path: Path, video: VideoFormat) -> None:
     try:
         frame_count, _ = imageio_ffmpeg.count_frames_and_secs(str(path))
     except RuntimeError as error:
-        raise EncodingError(f"The video that ffmpeg wrote cannot be read: {error}") from error
+        raise EncodingError(f"the video that ffmpeg wrote cannot be read: {error}") from error
     if frame_count != video.frame_count:
-        raise EncodingError(f"{video.frame_count} frames were written, the video holds {frame_count}.")
+        raise EncodingError(f"{video.frame_count} frames were written, the video holds {frame_count}")
