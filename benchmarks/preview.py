@@ -166,9 +166,8 @@ def measure_startup() -> None:
         client.download(task.task_id, folder / "video.mp4")
         finished = time.perf_counter() - start
     print(f"\nready {ready:.1f} s after `serve run`")
-    print(
-        f"first video ({task.frames_generated} frames) after {finished:.1f} s, {finished - ready:.1f} s of its own"
-    )
+    own = finished - ready
+    print(f"first video ({task.frames_generated} frames) after {finished:.1f} s, {own:.1f} s of its own")
 
 
 SECTIONS: dict[str, Callable[[], None]] = {

@@ -19,9 +19,7 @@ OLDEST, NEWEST = (3, 10), (3, 12)
 def main(requirements):
     check_python()
     python = os.path.join(VENV, "Scripts" if os.name == "nt" else "bin", "python")
-    if not os.path.exists(python) and not os.path.exists(python + ".exe"):
-        say("creating .venv", "正在创建虚拟环境 .venv")
-        run([sys.executable, "-m", "venv", VENV])
+    create_venv(python)
     install(python, requirements)
     check_libraries(python)
 
@@ -34,6 +32,17 @@ def check_python():
             % found,
             "需要 Python 3.10、3.11 或 3.12，当前版本是 %s" % found,
         )
+
+
+def create_venv(python):
+    """Creates .venv anew where there is none, where creating it failed, and where its Python is gone."""
+    complete = os.path.join(VENV, "complete")
+    usable = os.path.exists(python) or os.path.exists(python + ".exe")
+    if usable and os.path.exists(complete):
+        return
+    say("creating .venv", "正在创建虚拟环境 .venv")
+    run([sys.executable, "-m", "venv", "--clear", VENV])
+    open(complete, "w").close()
 
 
 def install(python, requirements):
@@ -82,7 +91,7 @@ def check_libraries(python):
     check = subprocess.Popen([python, "-c", "import cv2"], stderr=subprocess.PIPE)
     _, stderr = check.communicate()
     if check.returncode:
-        reason = stderr.decode("utf-8", "replace").strip().splitlines()[-1]
+        reason = stderr.decode("utf-8", "replace").strip().split("\n")[-1]
         fail(
             "OpenCV cannot be loaded (%s). On Debian or Ubuntu install what it needs:\n"
             "    sudo apt-get install -y libgl1 libglib2.0-0\n"

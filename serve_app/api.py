@@ -15,7 +15,12 @@ from models.speech import check_audio
 from serve_app.error_responses import install_error_handlers
 from serve_app.errors import ManagerUnavailable, TaskNotFinished, TaskNotFound, VideoGone
 from serve_app.manager_actor import ManagerClient, TaskManagerActor
-from serve_app.middleware import BodyLimitMiddleware, CrossOriginMiddleware, HostMiddleware
+from serve_app.middleware import (
+    BodyLimitMiddleware,
+    CrossOriginMiddleware,
+    ErrorShapeMiddleware,
+    HostMiddleware,
+)
 from serve_app.schemas import ErrorResponse, GenerateVideoForm, HealthResponse, SubmittedTask, TaskResponse
 from serve_app.settings import Settings
 from serve_app.storage import Storage
@@ -37,6 +42,7 @@ def create_api(settings: Settings, manager: ManagerClient) -> FastAPI:
     # The last one added is the first one a request meets.
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_upload_bytes)
     app.add_middleware(HostMiddleware, allowed_hosts=settings.allowed_hosts)
+    app.add_middleware(ErrorShapeMiddleware)
     app.add_middleware(CrossOriginMiddleware, open_routes=OPEN_ROUTES, origins=settings.cors_origins)
     install_error_handlers(app)
     routes = Routes(manager, Storage(settings.data_dir))
@@ -61,19 +67,17 @@ class Routes:
     def __init__(self, manager: ManagerClient, storage: Storage):
         self._manager = manager
         self._storage = storage
+        self._accepting: set[asyncio.Task[SubmittedTask]] = set()
 
     async def generate_video(
         self, form: Annotated[GenerateVideoForm, Form(media_type="multipart/form-data")]
     ) -> SubmittedTask:
         """Accept a portrait and a speech clip; the video is made in the background."""
-        task_id = str(uuid.uuid4())
-        try:
-            await asyncio.to_thread(self._receive, task_id, form)
-            task = await self._manager.call(TaskManagerActor.submit, _new_task(task_id, form))
-        except BaseException:
-            await asyncio.to_thread(self._storage.discard_uploads, task_id)
-            raise
-        return SubmittedTask(task_id=task.id, status=task.status)
+        # A client that hangs up cancels us; its upload is then either accepted or discarded all the same.
+        accepting = asyncio.create_task(self._accept(form))
+        self._accepting.add(accepting)
+        accepting.add_done_callback(self._accepting.discard)
+        return await asyncio.shield(accepting)
 
     async def task(self, task_id: str) -> TaskResponse:
         """How a task stands."""
@@ -104,6 +108,16 @@ class Routes:
     async def landing_page(self) -> HTMLResponse:
         """A short page for people who open the address in a browser."""
         return HTMLResponse(await asyncio.to_thread(_LANDING_PAGE.read_text, encoding="utf-8"))
+
+    async def _accept(self, form: GenerateVideoForm) -> SubmittedTask:
+        task_id = str(uuid.uuid4())
+        try:
+            await asyncio.to_thread(self._receive, task_id, form)
+            task = await self._manager.call(TaskManagerActor.submit, _new_task(task_id, form))
+        except Exception:
+            await asyncio.to_thread(self._storage.discard_uploads, task_id)
+            raise
+        return SubmittedTask(task_id=task.id, status=task.status)
 
     def _receive(self, task_id: str, form: GenerateVideoForm) -> None:
         """Store both uploads and look whether they can be what they should be."""

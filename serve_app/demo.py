@@ -17,11 +17,13 @@ import psutil
 from tqdm import tqdm
 
 from serve_app.client import DEFAULT_URL, ClientError, EchoMimicClient, make_video, summary
-from serve_app.launcher import ROOT, command, environment
+from serve_app.launcher import ROOT, ConfigError, check, command, environment
 
 SPEECH = ROOT / "examples" / "hello.wav"
+VIDEO = ROOT / "output" / "demo.mp4"
 LOG = ROOT / "output" / "demo.log"
 
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _READY_TIMEOUT_S = 180
 _END_TIMEOUT_S = 8
 
@@ -34,7 +36,7 @@ def main() -> int:
     """Run the demo; returns the exit status."""
     arguments = _parse_arguments()
     # However we are ended, everything we started ends with us; a shell's background has Ctrl-C ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDINGS:
         signal.signal(number, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory() as folder, service():
@@ -46,7 +48,7 @@ def main() -> int:
             signal.pause()
     except KeyboardInterrupt:
         print("\nEnded.")
-    except (DemoError, ClientError, OSError) as error:
+    except (DemoError, ConfigError, ClientError, httpx.HTTPError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -57,8 +59,10 @@ def service() -> Iterator[None]:
     """The service on its default port, ready; everything it started has ended afterwards.
 
     Raises:
+        ConfigError: serve_config.yaml has a wrong argument.
         DemoError: the port is taken, or the service ended or did not become ready.
     """
+    check()
     _check_port_is_free()
     LOG.parent.mkdir(parents=True, exist_ok=True)
     with LOG.open("w") as log:
@@ -75,14 +79,20 @@ def service() -> Iterator[None]:
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Start the service and make one video.")
-    parser.add_argument("--image", type=Path, help="a portrait; by default scikit-image's astronaut")
-    parser.add_argument("--audio", type=Path, default=SPEECH, help="what it says (%(default)s)")
-    parser.add_argument("--out", type=Path, default=ROOT / "output" / "demo.mp4", help="where the MP4 goes")
+    parser.add_argument("--image", type=_path, help="a portrait; by default scikit-image's astronaut")
+    parser.add_argument("--audio", type=_path, default=SPEECH, help="what it says (%(default)s)")
+    parser.add_argument("--out", type=_path, default=VIDEO, help="where the MP4 goes")
     arguments = parser.parse_args()
     for path in filter(None, (arguments.image, arguments.audio)):
         if not path.is_file():
             parser.error(f"there is no file {path}")
+    if not arguments.out.absolute().parent.is_dir() and arguments.out != VIDEO:
+        parser.error(f"there is no folder {arguments.out.absolute().parent}")
     return arguments
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
 
 
 def _astronaut(folder: Path) -> Path:
@@ -123,6 +133,9 @@ def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Ask the service to end; what is left of it and its cluster is killed."""
+    # Whoever presses Ctrl-C again gets the same end, not half of it.
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
     started = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.send_signal(signal.SIGINT)
     try:

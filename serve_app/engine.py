@@ -32,7 +32,8 @@ class EngineReplica:
     def __init__(self, engine: Engine, settings: Settings):
         self._engine = engine
         self._storage = Storage(settings.data_dir)
-        self._manager = ManagerClient(settings)
+        # A video in the making outlasts any absence of the manager.
+        self._manager = ManagerClient(settings, timeout_s=None)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=engine.name)
         self._stopped_at: float | None = None
 

@@ -1,6 +1,5 @@
 """Every error as one JSON shape, whoever raised it."""
 
-import logging
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -12,21 +11,23 @@ from models.errors import InputError
 from serve_app.errors import ApiError, BodyTooLarge, InvalidRequest
 from serve_app.schemas import ErrorDetail, ErrorResponse, allowed_values
 
-logger = logging.getLogger("ray.serve")
-
 
 def error_response(error: ApiError) -> JSONResponse:
     """The answer that carries this error."""
     return _respond(error.status_code, error.type, error.message, error.field, error.allowed)
 
 
+def plain_error_response(status_code: int, message: str) -> JSONResponse:
+    """The answer for a library's error, of which there is only a status and perhaps a text."""
+    return _respond(status_code, _phrase(status_code), message or HTTPStatus(status_code).phrase)
+
+
 def install_error_handlers(app: FastAPI) -> None:
-    """Give the errors of the service, of the models, of FastAPI and unforeseen ones the same shape."""
+    """Give the errors of the service, of the models and of FastAPI the same shape."""
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(InputError, _on_input_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(Exception, _on_unforeseen)
 
 
 def _on_api_error(_request: Request, error: Exception) -> JSONResponse:
@@ -45,6 +46,8 @@ def _on_validation_error(_request: Request, error: Exception) -> JSONResponse:
     field = str(first["loc"][-1])
     if first["type"] == "missing":
         message = f"{field} is missing"
+    elif allowed_values(field) == "a file":
+        message = f"{field} was not sent as a file"
     else:
         message = f"{field}: {_plain(first['msg'])}, not {first['input']!r:.100}"
     return error_response(InvalidRequest(message, field=field, allowed=allowed_values(field)))
@@ -53,12 +56,9 @@ def _on_validation_error(_request: Request, error: Exception) -> JSONResponse:
 def _on_http_exception(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     kind = BodyTooLarge.type if error.status_code == BodyTooLarge.status_code else _phrase(error.status_code)
-    return _respond(error.status_code, kind, error.detail)
-
-
-def _on_unforeseen(request: Request, error: Exception) -> JSONResponse:
-    logger.exception("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _respond(500, ApiError.type, "something went wrong in the service; its log says what")
+    response = _respond(error.status_code, kind, error.detail)
+    response.headers.update(error.headers or {})
+    return response
 
 
 def _plain(message: str) -> str:

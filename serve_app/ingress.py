@@ -8,6 +8,9 @@ from serve_app.api import create_api
 from serve_app.manager_actor import ManagerClient
 from serve_app.settings import Settings
 
+# A manager that restarts answers after two or three seconds.
+_MANAGER_TIMEOUT_S = 30.0
+
 
 @serve.ingress()
 class Ingress:
@@ -21,7 +24,7 @@ class Ingress:
 
     async def __init__(self, settings: Settings, *engines: DeploymentHandle):  # type: ignore[misc]  # Serve awaits it
         self._settings = settings
-        self._manager = ManagerClient(settings)
+        self._manager = ManagerClient(settings, _MANAGER_TIMEOUT_S)
         await self._manager.ensure()
 
     def __serve_build_asgi_app__(self) -> FastAPI:

@@ -6,14 +6,16 @@ own autoscaler sees the depth of the queue, and the order is the manager's.
 """
 
 import asyncio
+import contextlib
 import logging
+import os
 import uuid
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import ray
 from ray import serve
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import ActorDiedError, RayActorError, RayError
 from ray.serve.schema import ApplicationStatus
 
 from serve_app.errors import ManagerUnavailable
@@ -33,7 +35,7 @@ CODE_VERSION = 1
 AUTOSCALING_ENVIRONMENT = {"RAY_SERVE_COLLECT_AUTOSCALING_METRICS_ON_HANDLE": "0"}
 
 _SUPERVISION_PERIOD_S = 1.0
-_CALL_ATTEMPTS = 60
+_OBSERVATION_TIMEOUT_S = 10.0
 _CALL_PAUSE_S = 0.5
 
 P = ParamSpec("P")
@@ -84,20 +86,27 @@ class TaskManagerActor(TaskManager):
 
     async def _supervise(self) -> None:
         while True:
-            await asyncio.sleep(_SUPERVISION_PERIOD_S)
             try:
-                await self._observe()
                 self.expire()
                 self._issue_tickets()
+                await self._observe()
             except Exception:
                 logger.exception("supervision of the tasks failed; it goes on")
+            await asyncio.sleep(_SUPERVISION_PERIOD_S)
 
     async def _observe(self) -> None:
         try:
-            self._health = await asyncio.to_thread(examine, self._settings)
-        except RayError as error:
+            self._health = await asyncio.wait_for(
+                asyncio.to_thread(examine, self._settings), _OBSERVATION_TIMEOUT_S
+            )
+        except ActorDiedError:
+            # Serve was shut down, and its client in this process would stay with the dead controller for
+            # good. Ray starts us anew, and the journal is complete.
+            os._exit(1)
+        except (RayError, TimeoutError, asyncio.TimeoutError) as error:
             # A controller that restarts is no reason to take work from the replicas.
             logger.warning("Serve's controller does not answer: %s", type(error).__name__)
+            self._health = Health()
             return
         # An application that goes away waits for its replicas: have them hand their work back.
         self.hand_out(self._health.application not in (None, ApplicationStatus.DELETING))
@@ -110,9 +119,9 @@ class TaskManagerActor(TaskManager):
                 self._spawn(self._follow(engine, ticket_id))
 
     async def _follow(self, engine: str, ticket_id: str) -> None:
-        handle = serve.get_deployment_handle(DEPLOYMENTS[engine], APP_NAME, _check_exists=False)
         reason = "its replica ended without a result"
         try:
+            handle = serve.get_deployment_handle(DEPLOYMENTS[engine], APP_NAME, _check_exists=False)
             await handle.work.remote(ticket_id)
         except RayActorError:
             reason = "its replica died"
@@ -130,41 +139,57 @@ class TaskManagerActor(TaskManager):
 
 
 class ManagerClient:
-    """Calls the manager; rides out its restarts and its replacement by newer code."""
+    """Calls the manager; rides out its restarts and its replacement by newer code.
 
-    def __init__(self, settings: Settings):
+    Args:
+        settings: what a manager that does not run yet is started with.
+        timeout_s: seconds after which a call is given up; None waits for as long as it takes.
+    """
+
+    def __init__(self, settings: Settings, timeout_s: float | None):
         self._settings = settings
+        self._timeout_s = timeout_s
         self._actor: Any = None
 
     async def ensure(self) -> None:
         """Start the manager, or replace one that runs older code or other settings.
 
         An older release never replaces a newer manager.
+
+        Raises:
+            ManagerUnavailable: it cannot start, or does not answer.
         """
-        version, settings = await self.call(TaskManagerActor.identity)
-        outdated = version < CODE_VERSION or (version == CODE_VERSION and settings != self._settings)
-        if outdated:
+        while self._outdated(*await self.call(TaskManagerActor.identity)):
             # No drain: the journal is written through and running work is adopted by the successor.
             await asyncio.to_thread(_end_manager)
             self._actor = None
-            await self.call(TaskManagerActor.identity)
 
     async def call(self, method: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """The result of a method of `TaskManagerActor`, called there.
 
         Raises:
-            ManagerUnavailable: it did not answer for half a minute.
+            ManagerUnavailable: it did not answer within `timeout_s`, or cannot start.
         """
-        for _ in range(_CALL_ATTEMPTS):
+        answer: Coroutine[Any, Any, R] = self._call_until_answered(method.__name__, *args, **kwargs)
+        try:
+            return await asyncio.wait_for(answer, self._timeout_s)
+        except (TimeoutError, asyncio.TimeoutError):
+            raise ManagerUnavailable("the task manager does not answer; try again in a minute") from None
+
+    async def _call_until_answered(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        while True:
+            if self._actor is None:
+                self._actor = await asyncio.to_thread(_start_manager, self._settings)
             try:
-                if self._actor is None:
-                    self._actor = await asyncio.to_thread(_start_manager, self._settings)
-                result: R = await getattr(self._actor, method.__name__).remote(*args, **kwargs)
-                return result
-            except (RayActorError, ValueError):
+                return await getattr(self._actor, method).remote(*args, **kwargs)
+            except RayActorError as error:
+                if error.actor_init_failed:
+                    raise ManagerUnavailable(f"the task manager cannot start: {error}") from error
                 self._actor = None
                 await asyncio.sleep(_CALL_PAUSE_S)
-        raise ManagerUnavailable("the task manager does not answer; try again in a minute")
+
+    def _outdated(self, version: int, settings: Settings) -> bool:
+        return version < CODE_VERSION or (version == CODE_VERSION and settings != self._settings)
 
 
 def _start_manager(settings: Settings) -> Any:
@@ -187,4 +212,6 @@ def _start_manager(settings: Settings) -> Any:
 
 
 def _end_manager() -> None:
-    ray.kill(ray.get_actor(ACTOR_NAME, namespace=NAMESPACE), no_restart=True)
+    # Another ingress may have ended it in this moment.
+    with contextlib.suppress(ValueError):
+        ray.kill(ray.get_actor(ACTOR_NAME, namespace=NAMESPACE), no_restart=True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 APP_NAME = "echomimic"
 
@@ -26,6 +26,14 @@ class EngineSettings(_Settings):
     num_cpus: float = Field(0.9, ge=0, description="CPUs that Ray reserves per replica.")
     num_gpus: float = Field(0, ge=0, description="GPUs that Ray reserves per replica.")
 
+    @model_validator(mode="after")
+    def _check_bounds(self) -> "EngineSettings":
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(
+                f"min_replicas is {self.min_replicas}, more than max_replicas, which is {self.max_replicas}"
+            )
+        return self
+
 
 class Settings(_Settings):
     """The builder's arguments."""
@@ -43,12 +51,18 @@ class Settings(_Settings):
         description="Values of the Host header that are served; '*' allows every one.",
     )
     ingress_replicas: int = Field(2, ge=1, description="Replicas that speak REST.")
-    lease_s: float = Field(15, gt=0, description="Seconds without a report after which a task is given back.")
+    # Replicas report twice a second.
+    lease_s: float = Field(15, ge=2, description="Seconds without a report after which a task is given back.")
     stall_timeout_s: float = Field(
         300, gt=0, description="Seconds without progress after which an attempt is ended."
     )
     max_failures: int = Field(3, ge=1, description="Failures of the machinery after which a task fails.")
     preview: EngineSettings = Field(EngineSettings(), description="The CPU preview engine.")
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _lower_case(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(host.lower() for host in value)
 
     @field_validator("data_dir")
     @classmethod

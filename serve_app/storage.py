@@ -50,8 +50,19 @@ class Storage:
 
     def publish(self, unfinished: Path) -> Path:
         """Give a finished video its final name, safely on the disk; returns its path."""
-        with unfinished.open("rb") as file:
+        with unfinished.open("r+b") as file:
             os.fsync(file.fileno())
         published = unfinished.with_suffix("")
         os.replace(unfinished, published)
+        _sync_folder(published.parent)
         return published
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put a folder's names on the disk; on Windows folders cannot be opened, and need not be."""
+    if os.name != "nt":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

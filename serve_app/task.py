@@ -42,7 +42,6 @@ class Task:
     params: GenerationParams
     requested_device: str
     created_at: float
-    sequence: int = 0  # set by the journal: first come, first served
     status: TaskStatus = TaskStatus.PENDING
     stage: Stage | None = Stage.QUEUED
     progress: float = 0.0  # share of the whole job, 0 to 1

@@ -64,7 +64,7 @@ class TaskManager:
         known = self._find(task.id)
         if known is not None:
             return known
-        task = self._store.add(task)
+        self._store.add(task)
         self._unfinished[task.id] = task
         return task
 
@@ -215,7 +215,6 @@ class TaskManager:
         return task
 
     def _requeue(self, task: Task) -> None:
-        del self._watches[task.id]
         self._save(
             replace(
                 task,
@@ -227,6 +226,7 @@ class TaskManager:
                 started_at=None,
             )
         )
+        del self._watches[task.id]
 
     def _finish(self, task: Task) -> None:
         task = replace(task, stage=None, finished_at=self._clock())

@@ -1,6 +1,6 @@
 """The task journal: every change of a task's state is here before anyone is told of it."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +61,10 @@ class TaskStore:
             _metadata.create_all(connection)
             _check_schema(connection)
 
-    def add(self, task: Task) -> Task:
-        """Write a new task; the answer carries its place in the order of submission."""
+    def add(self, task: Task) -> None:
+        """Write a new task, behind all others in the order of submission."""
         with self._engine.begin() as connection:
-            insert = _tasks.insert().values(_to_values(task)).returning(_tasks.c.sequence)
-            sequence = connection.execute(insert).scalar_one()
-        return replace(task, sequence=sequence)
+            connection.execute(_tasks.insert().values(_to_values(task)))
 
     def save(self, task: Task) -> None:
         """Overwrite the row of a task that was added before."""
@@ -115,7 +113,6 @@ def _check_schema(connection: sa.Connection) -> None:
 
 def _to_values(task: Task) -> dict[str, Any]:
     values = asdict(task)
-    del values["sequence"]
     values["status"] = task.status.value
     values["stage"] = task.stage.value if task.stage else None
     values["warnings"] = list(task.warnings)
@@ -124,6 +121,7 @@ def _to_values(task: Task) -> dict[str, Any]:
 
 def _to_task(row: sa.Row[Any]) -> Task:
     values = dict(row._mapping)
+    del values["sequence"]
     values["params"] = GenerationParams(**values["params"])
     values["status"] = TaskStatus(values["status"])
     values["stage"] = Stage(values["stage"]) if values["stage"] else None

@@ -130,14 +130,14 @@ def started(command: list[str], log: Path) -> Iterator[psutil.Popen]:
 
 def end(process: psutil.Popen) -> None:
     """Ctrl-C, as in a terminal; what is left after a while is killed."""
-    if not process.is_running():
-        return
+    assert process.is_running(), f"it ended by itself: {process.args}"
     family = [process, *process.children(recursive=True)]
     process.send_signal(signal.SIGINT)
     _, alive = psutil.wait_procs(family, timeout=_END_TIMEOUT_S)
     for straggler in alive:
         straggler.kill()
     psutil.wait_procs(alive, timeout=10)
+    assert not alive, f"still there {_END_TIMEOUT_S} s after Ctrl-C: {alive}"
 
 
 def _ready(service: Service) -> bool:

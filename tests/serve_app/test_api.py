@@ -1,12 +1,15 @@
 """The REST contract, spoken to the running service over HTTP."""
 
+import contextlib
 import http.client
 import json
 import re
 
+import httpx
 import pytest
 
 from serve_app.settings import DEPLOYMENTS
+from tests.service import poll
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +96,8 @@ class TestGenerateVideo:
             files={"audio_file": speech_file.read_bytes()},
             data={"reference_image": "me.png"},
         )
-        assert_error(response, 422, "invalid_request", "reference_image")
+        error = assert_error(response, 422, "invalid_request", "reference_image")
+        assert error["message"] == "reference_image was not sent as a file"
 
     @pytest.mark.parametrize(
         ("field", "values"),
@@ -150,16 +154,28 @@ class TestGenerateVideo:
 
     def test_a_broken_form_is_refused(self, service):
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
-        response = service.http.post("/generate_video", content=b"this is no form", headers=headers)
-        assert response.status_code in (400, 422)
-        assert response.json()["error"]["message"]
+        response = service.http.post("/generate_video", content=b"--x\r\nno header\r\n", headers=headers)
+        assert_error(response, 400, "bad_request")
 
     def test_refused_uploads_leave_nothing_behind(self, service, post):
         uploads = service.folder / "data" / "uploads"
+        assert post({"length": "2"}).status_code == 200
         before = set(uploads.iterdir())
         post(audio_file=b"no sound")
         post(reference_image=b"no picture")
         assert set(uploads.iterdir()) == before
+
+    def test_a_client_that_hangs_up_leaves_a_task_or_nothing(self, service, astronaut_file, speech_file):
+        uploads = service.folder / "data" / "uploads"
+        for _ in range(5):
+            with contextlib.suppress(httpx.TimeoutException):
+                impatient = httpx.Timeout(60, read=0.02)
+                with astronaut_file.open("rb") as image, speech_file.open("rb") as audio:
+                    files = {"reference_image": image, "audio_file": audio}
+                    httpx.post(f"{service.url}/generate_video", files=files, timeout=impatient)
+        poll(lambda: all(len(list(folder.iterdir())) == 2 for folder in uploads.iterdir()))
+        for folder in uploads.iterdir():
+            assert service.wait(folder.name)["status"] in ("completed", "failed")
 
 
 class TestTask:
@@ -256,7 +272,12 @@ class TestDownload:
 
     def test_a_range_beyond_the_end_is_416(self, service, finished):
         response = service.http.get(f"/download/{finished['task_id']}", headers={"Range": "bytes=99999999-"})
-        assert response.status_code == 416
+        assert_error(response, 416, "requested_range_not_satisfiable")
+        assert response.headers["content-range"].startswith("*/")
+
+    def test_a_range_that_means_nothing_is_400(self, service, finished):
+        response = service.http.get(f"/download/{finished['task_id']}", headers={"Range": "lines=1-2"})
+        assert_error(response, 400, "bad_request")
 
     def test_a_download_before_completion_is_409_with_the_status(self, service, astronaut_file, speech_file):
         task_id = service.submit(astronaut_file, speech_file)
@@ -300,7 +321,9 @@ class TestPages:
         assert_error(service.http.get("/nowhere"), 404, "not_found")
 
     def test_a_wrong_method_has_the_error_shape(self, service):
-        assert_error(service.http.put("/generate_video"), 405, "method_not_allowed")
+        response = service.http.put("/generate_video")
+        assert_error(response, 405, "method_not_allowed")
+        assert response.headers["allow"] == "POST"
 
 
 class TestOrigins:
@@ -315,6 +338,7 @@ class TestOrigins:
             "Origin": "null",
             "Access-Control-Request-Method": "POST",
             "Access-Control-Request-Headers": "content-type",
+            "Access-Control-Request-Private-Network": "true",
         }
         response = service.http.options("/generate_video", headers=headers)
         assert response.status_code == 200

@@ -95,6 +95,7 @@ def test_eight_tasks_at_once_start_a_second_replica_and_end_in_order(
     preview |= {"num_gpus": 1, "num_cpus": 0.1}
     with run_service(tmp_path, address=cluster, preview=preview) as service:
         timeline, tasks = watch(service, astronaut_file, speech_file, min_replicas)
+    serve.shutdown()  # it has ended, but its client in this process has not noticed
 
     # From zero, Serve asks for a single replica first, and for more once that one runs.
     second_is_due = ("tasks accepted", 2) if min_replicas else ("replicas running", 1)
@@ -105,6 +106,16 @@ def test_eight_tasks_at_once_start_a_second_replica_and_end_in_order(
     assert [task["attempt"] for task in tasks] == [1] * TASKS
     starts = [task["started_at"] for task in tasks]
     assert starts == sorted(starts)
+
+
+@pytest.mark.timeout(400)
+def test_a_service_that_is_started_again_on_a_living_cluster_works(
+    cluster, tmp_path, astronaut_file, speech_file
+):
+    for _ in range(2):
+        with run_service(tmp_path, address=cluster) as service:
+            task = service.wait(service.submit(astronaut_file, speech_file, length=24))
+            assert task["status"] == "completed"
 
 
 @pytest.mark.timeout(300)

@@ -1,9 +1,11 @@
 """Settings are checked when the application is built."""
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from serve_app.app import build
+from serve_app.launcher import CONFIG, ConfigError, check
 from serve_app.settings import Settings
 
 
@@ -25,9 +27,24 @@ def test_a_relative_data_folder_becomes_absolute(tmp_path, monkeypatch):
         ({"max_upload_bytes": 0}, "max_upload_bytes"),
         ({"preview": {"max_replica": 2}}, "preview.max_replica"),
         ({"preview": {"num_gpus": -1}}, "preview.num_gpus"),
+        ({"preview": {"min_replicas": 3, "max_replicas": 2}}, "min_replicas is 3"),
     ],
 )
 def test_a_wrong_argument_is_named(arguments, named):
     with pytest.raises(ValidationError) as caught:
         Settings(**arguments)
     assert named in str(caught.value)
+
+
+def test_host_names_are_compared_in_lower_case():
+    assert Settings(allowed_hosts=["Example.ORG"]).allowed_hosts == ("example.org",)
+
+
+def test_the_launcher_refuses_a_wrong_configuration_before_anything_starts(tmp_path):
+    config = yaml.safe_load(CONFIG.read_text())
+    config["applications"][0]["args"]["preview"]["max_replica"] = 3
+    wrong = tmp_path / "serve_config.yaml"
+    wrong.write_text(yaml.safe_dump(config))
+    check(CONFIG)
+    with pytest.raises(ConfigError, match=r"serve_config.yaml: .*\npreview.max_replica"):
+        check(wrong)

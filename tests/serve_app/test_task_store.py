@@ -23,13 +23,16 @@ def store(url):
 
 
 def test_a_task_is_read_back_as_it_was_written(store):
-    task = store.add(new_task("a", warnings=("one", "two"), audio_seconds=1.5))
+    task = new_task("a", warnings=("one", "two"), audio_seconds=1.5)
+    store.add(task)
     assert store.get("a") == task
 
 
 def test_a_saved_change_is_read_back_by_a_later_process(store, url):
-    task = store.add(new_task("a"))
-    changed = replace(task, status=TaskStatus.PROCESSING, stage=Stage.GENERATING, attempt=2, ticket_id="t")
+    store.add(new_task("a"))
+    changed = replace(
+        new_task("a"), status=TaskStatus.PROCESSING, stage=Stage.GENERATING, attempt=2, ticket_id="t"
+    )
     store.save(changed)
     later = TaskStore(url)
     assert later.get("a") == changed
@@ -41,9 +44,10 @@ def test_an_unknown_task_is_none(store):
 
 
 def test_unfinished_tasks_come_in_the_order_of_submission(store):
-    tasks = [store.add(new_task(name)) for name in ("c", "a", "b", "d")]
-    store.save(replace(tasks[1], status=TaskStatus.COMPLETED))
-    store.save(replace(tasks[3], status=TaskStatus.FAILED))
+    for name in ("c", "a", "b", "d"):
+        store.add(new_task(name))
+    store.save(new_task("a", status=TaskStatus.COMPLETED))
+    store.save(new_task("d", status=TaskStatus.FAILED))
     assert [task.id for task in store.unfinished()] == ["c", "b"]
 
 
