@@ -5,6 +5,8 @@ GenerationError
 │   ├── ImageError       the reference image
 │   ├── AudioError       the audio file
 │   └── ParameterError   one of the numbers
+├── CheckpointError      the diffusion engine's weights are missing or broken
+├── OutOfMemory          the device has no room for even the smallest video
 ├── EncodingError        ffmpeg could not write the video
 └── Cancelled            somebody asked to stop
 """
@@ -46,6 +48,14 @@ class AudioError(InputError):
 
 class ParameterError(InputError):
     """A parameter is outside what the engine can do."""
+
+
+class CheckpointError(GenerationError):
+    """A file of weights is missing, broken, or not the one that is expected."""
+
+
+class OutOfMemory(GenerationError):
+    """The device's memory holds nothing of any size; another program may be holding it."""
 
 
 class EncodingError(GenerationError):

@@ -1,0 +1,1 @@
+"""EchoMimic V1: a portrait speaks, by diffusion."""

@@ -1,0 +1,64 @@
+"""The network that is asked, step after step, what is noise in a window of frames.
+
+Knows nothing of schedules, guidance or which windows there are.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from models.echomimic.attention import Conditions, KeyValue
+from models.echomimic.config import Architecture
+from models.echomimic.reference import Bank
+from models.echomimic.unet import RESNET_NORM_EPS, UNet
+
+
+class DenoisingNet(UNet):
+    """A UNet that listens to speech, looks at the portrait and moves along time."""
+
+    def __init__(self, architecture: Architecture):
+        super().__init__(architecture, hears=True, moves=True)
+        first = architecture.channels[0]
+        self.conv_norm_out = nn.GroupNorm(architecture.norm_groups, first, eps=RESNET_NORM_EPS)
+        self.conv_out = nn.Conv2d(first, architecture.latent_channels, kernel_size=3, padding=1)
+
+    def project(self, bank: Bank) -> tuple[KeyValue, ...]:
+        """Keys and values of the portrait for every layer: once per task, as they never change.
+
+        The published pipeline stores the bank as float16 whatever it computes in; the rounding is
+        part of its result.
+        """
+        return tuple(
+            block.attn1.keys_values(states.to(torch.float16).to(self.dtype))
+            for block, states in zip(self.transformer_blocks(), bank, strict=True)
+        )
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        frames: int,
+        *,
+        audio: Tensor | None = None,
+        face: Tensor | None = None,
+        reference: tuple[KeyValue, ...] | None = None,
+    ) -> Tensor:
+        """Predict the velocity (Salimans & Ho 2022) of each frame.
+
+        Without `audio`, `face` and `reference` it is the unconditional half of guidance.
+
+        Args:
+            sample: [windows × frames, 4, height, width], noisy latents.
+            timestep: [1], the same for all.
+            frames: per window, at most `Architecture.max_frames`.
+            audio: [windows × frames, tokens, 384].
+            face: [1 or windows × frames, first channels, height, width], added behind `conv_in`.
+            reference: see `project`.
+
+        Returns:
+            Like `sample`.
+        """
+        x = self.conv_in(sample)
+        if face is not None:
+            x = x + face
+        x = self.body(x, Conditions(self.embed_time(timestep), frames, audio, reference))
+        return self.conv_out(nn.functional.silu(self.conv_norm_out(x)))

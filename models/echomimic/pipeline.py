@@ -1,0 +1,113 @@
+"""One task from portrait and speech to frames.
+
+Knows nothing of files, faces or services; portrait and mask are already cut to the video's size.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.echomimic.config import Architecture
+from models.echomimic.networks import Networks
+from models.echomimic.pictures import decode, encode, quantise
+from models.echomimic.sampler import Conditioning, Sampling, Tick, denoise
+from models.echomimic.speech_features import speech_features, speech_tokens
+from models.echomimic.windows import windows
+from models.errors import ParameterError
+
+
+@torch.inference_mode()
+def condition(
+    networks: Networks, image: np.ndarray, mask: np.ndarray, samples: np.ndarray, fps: int
+) -> Conditioning:
+    """Everything the denoiser is told, computed once.
+
+    Args:
+        networks: all on one device.
+        image: uint8 RGB [height, width, 3].
+        mask: uint8 [height, width], 255 on the face.
+        samples: float32 [n] at 16 kHz within [-1, 1].
+        fps: video frames per second.
+    """
+    latents = encode(networks.vae, image)
+    bank = networks.reference(latents.to(networks.reference.dtype))
+    heard = torch.from_numpy(samples).to(networks.speech.device)
+    features = speech_features(networks.speech, heard)
+    return Conditioning(
+        reference=networks.denoiser.project(bank),
+        face=_locate(networks.face_locator, mask),
+        audio=speech_tokens(features, fps),
+    )
+
+
+def denoised(
+    networks: Networks, conditioning: Conditioning, noise: Tensor, sampling: Sampling, tick: Tick
+) -> Tensor:
+    """Walk all the way from noise to the latents of the whole video.
+
+    Args:
+        networks: those that made `conditioning`.
+        conditioning: see `condition`.
+        noise: see `sampler.starting_noise`; its length is the video's.
+        sampling: how to walk.
+        tick: see `sampler.denoise`.
+    """
+    latents = noise.to(networks.denoiser.device)
+    for step in denoise(networks.denoiser, conditioning, latents, sampling, tick):
+        latents = step.latents
+    return latents
+
+
+def pictures(networks: Networks, latents: Tensor, batch: int) -> Iterator[np.ndarray]:
+    """Decode a video piece by piece.
+
+    Args:
+        networks: on the device of `latents`.
+        latents: [frames, 4, height / 8, width / 8].
+        batch: frames per piece.
+
+    Yields:
+        uint8 RGB [n, height, width, 3], n ≤ `batch`.
+    """
+    for pixels in decode(networks.vae, latents, batch):
+        yield quantise(pixels).cpu().numpy()
+
+
+def check(architecture: Architecture, width: int, height: int, frame_count: int, sampling: Sampling) -> None:
+    """Refuse what the networks cannot do.
+
+    Raises:
+        ParameterError: the sides do not fit the latents, the window is longer than the position
+            table, windows overlap entirely, or a video of one frame is asked for.
+    """
+    scale = architecture.latent_scale
+    for field, side in (("width", width), ("height", height)):
+        if side % scale:
+            raise ParameterError(
+                f"{field} is {side}, but must be a multiple of {scale}.",
+                field=field,
+                allowed=f"multiples of {scale}",
+            )
+    if sampling.context_frames > architecture.max_frames:
+        raise ParameterError(
+            f"context_frames is {sampling.context_frames}, but the model knows at most"
+            f" {architecture.max_frames} positions in time.",
+            field="context_frames",
+            allowed=f"1 to {architecture.max_frames}",
+        )
+    windows(frame_count, sampling.context_frames, sampling.context_overlap)
+    if frame_count < 2:
+        raise ParameterError(
+            f"The video would have {frame_count} frame, but motion needs at least 2.",
+            field="length",
+            allowed="2 or more",
+        )
+
+
+def _locate(face_locator: nn.Module, mask: np.ndarray) -> Tensor:
+    weight = next(face_locator.parameters())
+    shares = torch.from_numpy(mask).to(weight.device, weight.dtype) / 255.0
+    located: Tensor = face_locator(shares[None, None])
+    return located

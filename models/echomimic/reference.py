@@ -1,0 +1,46 @@
+"""What the denoiser may look up in the portrait: the reference net.
+
+Knows nothing of frames, audio or time; it runs once per task.
+"""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from models.echomimic.attention import Conditions
+from models.echomimic.config import Architecture
+from models.echomimic.unet import UNet
+
+Bank = tuple[Tensor, ...]  # normed hidden states [1, tokens, channels] before each spatial self-attention
+
+
+class ReferenceNet(UNet):
+    """A UNet without audio, motion and output layer; its hidden states are the result."""
+
+    def __init__(self, architecture: Architecture):
+        super().__init__(architecture, hears=False, moves=False)
+
+    def forward(self, latents: Tensor) -> Bank:
+        """Collect what each self-attention looked at.
+
+        Args:
+            latents: [1, 4, height, width], the portrait as the VAE sees it, free of noise.
+
+        Returns:
+            One tensor per spatial self-attention, in the order the data meets them.
+        """
+        bank: list[Tensor] = []
+        keep = partial(_keep, bank)
+        taps = [block.norm1.register_forward_hook(keep) for block in self.transformer_blocks()]
+        try:
+            clean = torch.zeros(1, device=latents.device)  # timestep 0
+            self.body(self.conv_in(latents), Conditions(self.embed_time(clean)))
+        finally:
+            for tap in taps:
+                tap.remove()
+        return tuple(bank)
+
+
+def _keep(bank: list[Tensor], _module: object, _inputs: object, output: Tensor) -> None:
+    bank.append(output)

@@ -1,0 +1,37 @@
+"""Which frames are denoised together: a ring of overlapping windows that turns a little every step.
+
+Knows nothing of networks or noise.
+"""
+
+from models.errors import ParameterError
+
+FRAMES_PER_TURN = 2  # so that window borders fall on other frames in every step
+
+
+def windows(frames: int, context: int, overlap: int, offset: int = 0) -> list[list[int]]:
+    """Cover a ring of `frames` with windows.
+
+    The ring closes: the last window runs on into the first frames. With no more frames than one
+    window holds there is one window of all.
+
+    Args:
+        frames: in the video.
+        context: frames per window.
+        overlap: frames that neighbouring windows share.
+        offset: where the first window starts.
+
+    Returns:
+        Frame numbers of each window, in the order the network sees them.
+
+    Raises:
+        ParameterError: windows that overlap entirely never advance.
+    """
+    if overlap >= context:
+        raise ParameterError(
+            f"context_overlap is {overlap}, but windows of {context} frames can share at most {context - 1}.",
+            field="context_overlap",
+            allowed=f"0 to {context - 1}",
+        )
+    length = min(frames, context)
+    starts = range(0, frames, context - overlap) if frames > context else [0]
+    return [[(offset + start + i) % frames for i in range(length)] for start in starts]

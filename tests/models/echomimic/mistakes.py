@@ -1,0 +1,147 @@
+"""The mistakes one can make in rebuilding EchoMimic, each applied to our code.
+
+Their names are those of `mutation_sensitivity.json`, which lists how far each moved the authors' own result.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from diffusers.models.embeddings import SinusoidalPositionalEmbedding
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from torch import Tensor
+
+from models.echomimic import attention, sampler
+from models.echomimic.denoiser import DenoisingNet
+from models.echomimic.motion import MotionModule
+from models.echomimic.reference import ReferenceNet
+from models.echomimic.speech_features import SpeechEncoder, SpeechTokens
+from models.echomimic.unet import UNet
+
+Mistake = Callable[[pytest.MonkeyPatch], None]
+
+
+def constant(module: Any, name: str, value: float) -> Mistake:
+    return lambda patch: patch.setattr(module, name, value)
+
+
+def schedule_with(**settings: Any) -> Mistake:
+    """Another noise schedule."""
+
+    def wrong(**published: Any) -> DDIMScheduler:
+        return DDIMScheduler(**{**published, **settings})
+
+    return lambda patch: patch.setattr(sampler, "DDIMScheduler", wrong)
+
+
+def unconditional_half_gets(*names: str) -> Mistake:
+    """The unconditional half is given what only the conditional one should see."""
+    forward, seen = DenoisingNet.forward, dict[str, Any]()
+
+    def wrong(self: DenoisingNet, sample: Tensor, timestep: Tensor, frames: int, **given: Any) -> Tensor:
+        seen.update(given)
+        return forward(self, sample, timestep, frames, **(given or {name: seen[name] for name in names}))
+
+    return lambda patch: patch.setattr(DenoisingNet, "forward", wrong)
+
+
+def swap_face_halves(patch: pytest.MonkeyPatch) -> None:
+    forward, seen = DenoisingNet.forward, dict[str, Any]()
+
+    def wrong(self: DenoisingNet, sample: Tensor, timestep: Tensor, frames: int, **given: Any) -> Tensor:
+        seen.update(given)
+        face = None if given else seen["face"]
+        return forward(self, sample, timestep, frames, **{**given, "face": face})
+
+    patch.setattr(DenoisingNet, "forward", wrong)
+
+
+def noisy_reference(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ReferenceNet, "embed_time", lambda self, timestep: UNet.embed_time(self, timestep + 999))
+
+
+def sum_of_windows(patch: pytest.MonkeyPatch) -> None:
+    average = sampler._average
+
+    def wrong(forward: Any, ring: list[list[int]], latents: Tensor, *others: Any) -> Tensor:
+        visits = torch.bincount(torch.tensor(ring).flatten(), minlength=len(latents))
+        return average(forward, ring, latents, *others) * visits[:, None, None, None]
+
+    patch.setattr(sampler, "_average", wrong)
+
+
+def sampled_portrait(patch: pytest.MonkeyPatch) -> None:
+    built = DiagonalGaussianDistribution.__init__
+
+    def wrong(self: DiagonalGaussianDistribution, *given: Any, **options: Any) -> None:
+        built(self, *given, **options)
+        self.mean = self.sample()
+
+    patch.setattr(DiagonalGaussianDistribution, "__init__", wrong)
+
+
+def unrounded_bank(patch: pytest.MonkeyPatch) -> None:
+    def wrong(self: DenoisingNet, bank: tuple[Tensor, ...]) -> tuple[attention.KeyValue, ...]:
+        pairs = zip(self.transformer_blocks(), bank, strict=True)
+        return tuple(block.attn1.keys_values(states) for block, states in pairs)
+
+    patch.setattr(DenoisingNet, "project", wrong)
+
+
+def land_on_the_next_timestep(patch: pytest.MonkeyPatch) -> None:
+    def wrong(
+        self: DDIMScheduler, velocity: Tensor, timestep: int, sample: Tensor, **_: Any
+    ) -> tuple[Tensor]:
+        later = [t for t in self.timesteps.tolist() if t < timestep]
+        alpha = self.alphas_cumprod[timestep]
+        after = self.alphas_cumprod[later[0]] if later else torch.tensor(1.0)
+        clean = alpha.sqrt() * sample - (1 - alpha).sqrt() * velocity
+        noise = alpha.sqrt() * velocity + (1 - alpha).sqrt() * sample
+        return (after.sqrt() * clean + (1 - after).sqrt() * noise,)
+
+    patch.setattr(DDIMScheduler, "step", wrong)
+
+
+def timeless_motion(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SinusoidalPositionalEmbedding, "forward", lambda self, x: x)
+
+
+def no_motion(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(MotionModule, "forward", lambda self, x, frames: x)
+
+
+def late_audio(patch: pytest.MonkeyPatch) -> None:
+    of = SpeechTokens.of
+    patch.setattr(SpeechTokens, "of", lambda self, frames: of(self, (frames + 1).clamp(max=len(self) - 1)))
+
+
+def reversed_states(patch: pytest.MonkeyPatch) -> None:
+    states = SpeechEncoder.states
+    patch.setattr(SpeechEncoder, "states", lambda self, mel: states(self, mel).flip(1))
+
+
+MISTAKES: dict[str, Mistake] = {
+    "no clamp of initial latents": constant(sampler, "NOISE_LIMIT", float("inf")),
+    "no window shift": constant(sampler, "FRAMES_PER_TURN", 0),
+    "shift 3 instead of 2": constant(sampler, "FRAMES_PER_TURN", 3),
+    "audio not zeroed in uncond half": unconditional_half_gets("audio"),
+    "face features not zeroed in uncond half": unconditional_half_gets("face"),
+    "uncond half also attends to the bank": unconditional_half_gets("reference"),
+    "face halves swapped": swap_face_halves,
+    "reference net at t=999 instead of 0": noisy_reference,
+    "no division by counter": sum_of_windows,
+    "VAE posterior sampled instead of mean": sampled_portrait,
+    "bank kept in float32 (no fp16 rounding)": unrounded_bank,
+    "audio ratio 1 instead of 3": constant(attention, "AUDIO_GAIN", 1.0),
+    "leading timesteps": schedule_with(timestep_spacing="leading"),
+    "no zero-SNR rescale": schedule_with(rescale_betas_zero_snr=False),
+    "scaled_linear betas": schedule_with(beta_schedule="scaled_linear"),
+    "epsilon prediction": schedule_with(prediction_type="epsilon"),
+    "prev timestep = next in list / final alpha 1 at the end": land_on_the_next_timestep,
+    "no temporal positional encoding": timeless_motion,
+    "motion modules inert": no_motion,
+    "audio off by one video frame": late_audio,
+    "whisper layers in reverse order": reversed_states,
+}

@@ -1,0 +1,168 @@
+"""Goldens of one forward pass: reference net, face locator and denoiser, with and without guidance."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.echomimic.attention import KeyValue
+from models.echomimic.config import TINY
+from models.echomimic.networks import face_locator
+from models.echomimic.reference import Bank, ReferenceNet
+from tests.parity.bench import Arrays, Bench, Facts
+from tests.parity.rows import AnyRow, compare, compare_statistics
+from tests.parity.rules import Rules
+
+PREDICTION = 5e-5
+HIDDEN = (
+    6e-4  # inside, where values reach 18 and the authors differ from themselves by 3e-4 (one thread or two)
+)
+NORMED = 5e-5
+PARTS = {"resnet": "resnets", "attn": "attentions", "motion": "motion_modules"}
+
+
+@torch.inference_mode()
+def rows(bench: Bench, stem: str) -> Iterator[AnyRow]:
+    """Compare `unet_case*`: every array and every statistic of an intermediate result."""
+    arrays, facts = bench.arrays(stem), bench.facts(stem)
+    networks = bench.tiny
+    face = _face(bench, arrays)
+    yield compare(f"{stem} face_feat", _video(face), arrays["face_feat"], NORMED)
+
+    with _tapped(networks.reference, ["up_blocks.3"]) as seen:
+        bank = networks.reference(torch.from_numpy(arrays["ref_latents"]))
+    yield compare(f"{stem} reference output", seen["up_blocks.3"], arrays["ref_unet_output_unused"], HIDDEN)
+    places = _places(networks.reference)
+    for number, pair in enumerate(facts["bank_order"]):
+        name = f"bank_{number:02d}"
+        yield compare(f"{stem} {name}", bank[places[pair["writer"]]], arrays[name], NORMED)
+
+    ask = _Question(bench, arrays, facts["case"], face)
+    reference = networks.denoiser.project(bank)
+    with _tapped(networks.denoiser, _inside(arrays, facts)) as conditional:
+        guided = ask(reference)
+    with _tapped(networks.denoiser, _inside(arrays, facts)) as unconditional:
+        unguided = ask.unconditionally()
+    halves = np.concatenate([unguided, guided])
+    yield compare(f"{stem} pred_cfgoff", guided, arrays["pred_cfgoff"], PREDICTION)
+    yield compare(f"{stem} pred_cfgon", halves, arrays["pred_cfgon"], PREDICTION)
+
+    exact = ask(_unrounded(bench, bank))
+    halves = np.concatenate([unguided, exact])
+    name = "diag_bank_float32"
+    yield compare(f"{stem} pred_cfgoff_{name}", exact, arrays[f"pred_cfgoff_{name}"], PREDICTION)
+    yield compare(f"{stem} pred_cfgon_{name}", halves, arrays[f"pred_cfgon_{name}"], PREDICTION)
+    yield from _intermediates(stem, arrays, facts, conditional, unconditional)
+    yield from arrays.unread(stem)
+
+
+class _Question:
+    """The golden's input, ready to be asked."""
+
+    def __init__(self, bench: Bench, arrays: Arrays, case: str, face: Tensor):
+        self.denoiser = bench.tiny.denoiser
+        self.sample = torch.from_numpy(arrays["sample"])[0].transpose(0, 1)
+        self.frames = len(self.sample)
+        self.timestep = torch.from_numpy(arrays["timestep"])[None]
+        self.audio = bench.rules.input(f"{case}/audio", (1, self.frames, 50, 384))[0]
+        self.face = face
+
+    def __call__(self, reference: tuple[KeyValue, ...]) -> Tensor:
+        return _video(
+            self.denoiser(
+                self.sample,
+                self.timestep,
+                self.frames,
+                audio=self.audio,
+                face=self.face,
+                reference=reference,
+            )
+        )
+
+    def unconditionally(self) -> Tensor:
+        return _video(self.denoiser(self.sample, self.timestep, self.frames))
+
+
+def _face(bench: Bench, arrays: Arrays) -> Tensor:
+    if "mask" in arrays:
+        mask = torch.from_numpy(arrays["mask"])[0].transpose(0, 1)
+        return bench.tiny.face_locator(mask)  # type: ignore[no-any-return]
+    poses = torch.from_numpy(arrays["pose_images_u8"]).permute(0, 3, 1, 2) / 255.0
+    return pose_locator(bench.rules)(poses)  # type: ignore[no-any-return]
+
+
+def pose_locator(rules: Rules) -> nn.Module:
+    """The locator of the pose pipelines, which sees pictures instead of masks."""
+    locator = face_locator(TINY, mask_channels=3)
+    rules.fill(locator.requires_grad_(False), "face_locator", "face_locator_pose")
+    return locator
+
+
+def _unrounded(bench: Bench, bank: Bank) -> tuple[KeyValue, ...]:
+    blocks = bench.tiny.denoiser.transformer_blocks()
+    return tuple(block.attn1.keys_values(states) for block, states in zip(blocks, bank, strict=True))
+
+
+def _places(reference: ReferenceNet) -> dict[str, int]:
+    """Position in our bank of the block at each module path."""
+    paths = {block: path for path, block in reference.named_modules()}
+    return {paths[block]: place for place, block in enumerate(reference.transformer_blocks())}
+
+
+def _inside(arrays: Arrays, facts: Facts) -> list[str]:
+    names = {key.removeprefix("mid/") for key in arrays if key.startswith("mid/")}
+    for cfg in ("cfgoff", "cfgon"):
+        names |= set(facts.get(f"intermediate_{cfg}", {}))
+    return sorted(names)
+
+
+def _intermediates(
+    stem: str,
+    arrays: Arrays,
+    facts: Facts,
+    conditional: dict[str, Tensor],
+    unconditional: dict[str, Tensor],
+) -> Iterator[AnyRow]:
+    for name, ours in conditional.items():
+        if f"mid/{name}" in arrays:
+            yield compare(f"{stem} mid/{name}", _video(ours), arrays[f"mid/{name}"], HIDDEN)
+    for name, golden in facts.get("intermediate_cfgoff", {}).items():
+        ours = _video(conditional[name])
+        yield compare_statistics(f"{stem} cfgoff {name}", ours, golden, HIDDEN)
+    for name, golden in facts.get("intermediate_cfgon", {}).items():
+        halves = torch.cat([_video(unconditional[name]), _video(conditional[name])])
+        yield compare_statistics(f"{stem} cfgon {name}", halves, golden, HIDDEN)
+
+
+def _video(folded: Tensor) -> Tensor:
+    """[frames, channels, h, w] as the goldens lay it out, [1, channels, frames, h, w]; others as they are."""
+    return folded.transpose(0, 1)[None] if folded.dim() == 4 else folded
+
+
+@contextmanager
+def _tapped(network: nn.Module, names: list[str]) -> Iterator[dict[str, Tensor]]:
+    """Collect the outputs of the named sub-modules."""
+    seen: dict[str, Tensor] = {}
+    taps = [
+        network.get_submodule(_path(name)).register_forward_hook(
+            lambda _module, _inputs, output, name=name: seen.__setitem__(name, output)
+        )
+        for name in names
+    ]
+    try:
+        yield seen
+    finally:
+        for tap in taps:
+            tap.remove()
+
+
+def _path(name: str) -> str:
+    """`down0.attn1` of the goldens is `down_blocks.0.attentions.1`."""
+    short = re.fullmatch(r"(down|up)(\d+)\.(resnet|attn|motion)(\d+)", name)
+    if not short:
+        return name
+    direction, stage, part, layer = short.groups()
+    return f"{direction}_blocks.{stage}.{PARTS[part]}.{layer}"

@@ -1,0 +1,155 @@
+"""Goldens of whole pipelines: from portrait and speech to frames."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from models.echomimic.networks import Networks
+from models.echomimic.pictures import decode, encode
+from models.echomimic.pipeline import condition
+from models.echomimic.sampler import Conditioning, Sampling, denoise, schedule, starting_noise
+from models.echomimic.windows import windows
+from tests.parity.bench import Arrays, Bench, Facts, read_wav, samples
+from tests.parity.rows import AnyRow, Broken, LeftOut, compare
+from tests.parity.rules import box_mask, picture
+
+LATENTS = 2e-5  # of the portrait
+VIDEO = 1e-4
+DECODE_BATCH = 4
+
+POSE = "the pose pipelines are not part of this engine yet"
+SUM = "at cfg <= 1 the authors' base pipeline adds overlapping windows without dividing"
+
+
+def rows(bench: Bench, stem: str) -> Iterator[AnyRow]:
+    """Compare `e2e_*` of the tiny networks, or of the full-size ones."""
+    facts, arrays = bench.facts(stem), bench.arrays(stem)
+    if facts["pipeline"] not in ("acc", "base"):
+        yield LeftOut(stem, POSE)
+        return
+    networks = bench.official if facts.get("config") == "full" else bench.tiny
+    try:
+        task = _Task(bench, networks, facts, arrays)
+    except LookupError as error:
+        yield Broken(f"{stem} signal", str(error))
+        return
+    yield from _prepared(stem, task)
+    if facts["pipeline"] == "base" and facts["cfg"] <= 1:
+        yield LeftOut(f"{stem} steps, latents and video", SUM)
+        return
+    latents = task.noise
+    for index, (velocity, latents) in enumerate(task.steps()):
+        yield compare(f"{stem} step {index} model output", velocity, task.golden_output(index), task.per_step)
+        yield compare(f"{stem} step {index} latents", latents, task.golden_latents(index), task.drift)
+    yield compare(f"{stem} final latents", latents, task.frame_major("final_latents"), task.drift)
+    yield from _pictures(stem, task, latents)
+    yield from arrays.unread(stem)
+
+
+class _Task:
+    """A golden's input, put through the real preparation."""
+
+    def __init__(self, bench: Bench, networks: Networks, facts: Facts, arrays: Arrays):
+        self.networks, self.facts, self.arrays = networks, facts, arrays
+        self.image = _image(bench, facts, arrays)
+        self.conditioning: Conditioning = condition(
+            networks, self.image, _mask(facts, arrays), samples(_pcm(bench, facts)), facts["fps"]
+        )
+        self.frames = min(facts["L"], len(self.conditioning.audio))
+        side = facts["H"] // 8, facts["W"] // 8
+        self.noise = starting_noise(self.frames, *side, facts["seed"])
+        guided = facts["cfg"] > 1
+        self.per_step = 2e-4 if guided else 1e-4
+        self.drift = 4e-4 if guided else 1.5e-4
+
+    @property
+    def sampling(self) -> Sampling:
+        # Two windows a forward, so that batching is compared as well.
+        keys = ("steps", "cfg", "context_frames", "context_overlap")
+        return Sampling(**{key: self.facts[key] for key in keys}, window_batch=2)
+
+    def steps(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for step in denoise(self.networks.denoiser, self.conditioning, self.noise, self.sampling, _no_tick):
+            yield step.model_output, step.latents
+
+    def golden_output(self, index: int) -> np.ndarray:
+        return _frames_first(self.arrays["step_model_output"][index])
+
+    def golden_latents(self, index: int) -> np.ndarray:
+        return _frames_first(self.arrays["step_prev_sample"][index])
+
+    def frame_major(self, key: str) -> np.ndarray:
+        return _frames_first(self.arrays[key])
+
+
+def _prepared(stem: str, task: _Task) -> Iterator[AnyRow]:
+    """Everything before the first step."""
+    facts, arrays = task.facts, task.arrays
+    if "ref_image_tensor" in arrays:
+        pixels = 2.0 * (task.image.transpose(2, 0, 1)[None].astype(np.float32) / 255) - 1.0
+        yield compare(f"{stem} portrait pixels", pixels, arrays["ref_image_tensor"], LATENTS)
+    latents = encode(task.networks.vae, task.image)
+    yield compare(f"{stem} portrait latents", latents, arrays["ref_image_latents"], LATENTS)
+    yield compare(f"{stem} initial noise", task.noise, task.frame_major("init_latents"))
+    yield compare(f"{stem} timesteps", schedule(facts["steps"]).timesteps, arrays["timesteps"])
+    if "video_length" in facts:
+        yield compare(f"{stem} video length", task.frames, facts["video_length"])
+    if "n_unet_calls" in facts:
+        ring = windows(task.frames, facts["context_frames"], facts["context_overlap"])
+        yield compare(f"{stem} windows in all steps", len(ring) * facts["steps"], facts["n_unet_calls"])
+
+
+def _pictures(stem: str, task: _Task, latents: Tensor) -> Iterator[AnyRow]:
+    """The frames the golden keeps, and the mean of all of them."""
+    facts, arrays = task.facts, task.arrays
+    video = torch.cat(list(decode(task.networks.vae, latents, DECODE_BATCH))).numpy()
+    kept = {
+        "video": video,
+        "video_frames": video[arrays["video_frames_idx"]] if "video_frames_idx" in arrays else video,
+        "video_frame0": video[:1],
+    }
+    for key, ours in kept.items():
+        if key in arrays:
+            golden = arrays[key]
+            golden = _frames_first(golden) if golden.ndim == 5 else golden
+            yield compare(f"{stem} {key}", ours, golden, VIDEO)
+    means = facts.get("per_frame_mean") or facts["video"]["per_frame_mean"]  # the full-size run's place
+    yield compare(f"{stem} mean of each frame", video.mean((1, 2, 3)), means, VIDEO)
+
+
+def _image(bench: Bench, facts: Facts, arrays: Arrays) -> np.ndarray:
+    """The portrait, uint8 RGB; the authors' pipeline brings one of another size to the video's."""
+    image = arrays.get("ref_image_u8_rgb")
+    if image is None:
+        image = picture(facts["W"], facts["H"], bench.rules.salt)
+    size = (facts["W"], facts["H"])
+    if image.shape[1::-1] != size:
+        image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+    return np.asarray(image)
+
+
+def _mask(facts: Facts, arrays: Arrays) -> np.ndarray:
+    if "mask" not in arrays:
+        return box_mask(facts["W"], facts["H"])
+    return np.rint(arrays["mask"][0, 0, 0] * 255).astype(np.uint8)
+
+
+def _pcm(bench: Bench, facts: Facts) -> np.ndarray:
+    if "wav_n" in facts:
+        return bench.pcm(facts["wav"], facts["wav_n"], facts["wav_sha256_16"])
+    path = bench.folder / facts["wav"]
+    if not path.is_file():
+        raise LookupError(f"{facts['wav']} is not in the folder")
+    return read_wav(path)
+
+
+def _frames_first(array: np.ndarray) -> np.ndarray:
+    """[1, channels, frames, h, w] to [frames, channels, h, w]."""
+    return array[0].swapaxes(0, 1)
+
+
+def _no_tick(_share: float) -> None:
+    pass
