@@ -3,12 +3,13 @@ PYTHON ?= python3
 IMAGE ?=
 AUDIO ?=
 OUT ?=
+DIR ?= weights
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate \
            --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint bench lock clean
+.PHONY: help demo run weights test lint bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -18,6 +19,9 @@ demo: preview  ## set everything up, serve, make a video (IMAGE=me.jpg AUDIO=hel
 
 run: preview  ## set everything up and serve on 127.0.0.1:7688
 	@$(BIN)/python -m serve_app.launcher
+
+weights: echomimic  ## fetch the published EchoMimic weights (DIR=weights), resume, verify
+	@$(BIN)/python -m models.echomimic.download '$(DIR)'
 
 test: dev  ## set everything up; lint, types and all tests
 	$(MAKE) --no-print-directory lint
@@ -34,14 +38,20 @@ bench: dev  ## measure the preview engine and the API on this machine
 
 lock: dev  ## pin the newest versions that fit requirements-*.in
 	$(COMPILE) --upgrade requirements-preview.in -o requirements-preview.txt
-	$(COMPILE) --upgrade -c requirements-preview.txt requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) --upgrade -c requirements-preview.txt requirements.in -o requirements.txt
+	$(COMPILE) --upgrade -c requirements.txt requirements-dev.in -o requirements-dev.txt
+	# Which CUDA packages torch needs depends on its build, and each build pins its own.
+	sed -i -E '/^(nvidia|cuda|triton)/d' requirements.txt requirements-dev.txt
 
 clean:  ## remove the virtual environment and everything generated
 	rm -rf .venv output .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: preview dev
+.PHONY: preview echomimic dev
 preview:
 	@$(PYTHON) scripts/bootstrap.py requirements-preview.txt
+
+echomimic:
+	@$(PYTHON) scripts/bootstrap.py requirements.txt
 
 dev:
 	@$(PYTHON) scripts/bootstrap.py requirements-dev.txt

@@ -1,0 +1,26 @@
+"""Where the published weights lie, below one folder. Knows nothing of what is in the files."""
+
+from pathlib import PurePosixPath
+from typing import Literal
+
+Variant = Literal["acc", "base"]
+
+SUFFIXES = (
+    ".safetensors",
+    ".pth",
+    ".pt",
+    ".bin",
+)  # a file may come in any of these forms; first choice first
+CONFIG = PurePosixPath("sd-image-variations-diffusers/unet/config.json")  # checked where it is there
+
+
+def stems(variant: Variant) -> dict[str, tuple[str, ...]]:
+    """Files of each network, without suffix; the first that has a key wins."""
+    suffix = "_acc" if variant == "acc" else ""
+    return {
+        "vae": ("sd-vae-ft-mse/diffusion_pytorch_model",),
+        "reference": ("reference_unet",),
+        "face_locator": ("face_locator",),
+        "speech": ("audio_processor/whisper_tiny",),
+        "denoiser": (f"denoising_unet{suffix}", f"motion_module{suffix}"),
+    }

@@ -1,0 +1,50 @@
+"""The files of the published layout, written from networks at hand."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from models.echomimic.checkpoints import published_names
+from models.echomimic.config import TINY
+from models.echomimic.networks import Networks
+
+VAE = "sd-vae-ft-mse/diffusion_pytorch_model.safetensors"
+CONFIG = "sd-image-variations-diffusers/unet/config.json"
+
+
+def published(networks: Networks, name: str) -> dict[str, Tensor]:
+    """A network's tensors as its files name them."""
+    state = getattr(networks, name).state_dict()
+    return {published_names(name, key)[0]: tensor.clone() for key, tensor in state.items()}
+
+
+def write_layout(networks: Networks, folder: Path) -> None:
+    """The accelerated variant of the tiny architecture."""
+    for path in (VAE, CONFIG, "audio_processor/whisper_tiny.pt"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    denoiser = published(networks, "denoiser")
+    motion = {key: value for key, value in denoiser.items() if "motion_modules" in key}
+    rest = {key: value for key, value in denoiser.items() if key not in motion}
+    speech = published(networks, "speech") | {"decoder.token_embedding.weight": torch.zeros(2, 2)}
+    torch.save(rest, folder / "denoising_unet_acc.pth")
+    torch.save(motion, folder / "motion_module_acc.pth")
+    torch.save(published(networks, "reference"), folder / "reference_unet.pth")
+    torch.save(published(networks, "face_locator"), folder / "face_locator.pth")
+    torch.save(
+        {"dims": {"n_mels": 80}, "model_state_dict": speech}, folder / "audio_processor/whisper_tiny.pt"
+    )
+    save_file(published(networks, "vae"), folder / VAE)
+    (folder / CONFIG).write_text(
+        json.dumps(
+            {
+                "block_out_channels": list(TINY.channels),
+                "attention_head_dim": 8,
+                "layers_per_block": 2,
+                "norm_num_groups": 32,
+                "in_channels": 4,
+            }
+        )
+    )
