@@ -1,0 +1,300 @@
+"""The diffusion engine as the pipeline sees it: tiny networks with rule weights, on the CPU."""
+
+import gc
+import hashlib
+import shutil
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.echomimic.config import TINY
+from models.echomimic.engine import EchoMimicEngine, Precision
+from models.echomimic.lock import Lock, LockedFile
+from models.echomimic.networks import Networks
+from models.echomimic.pictures import quantise
+from models.errors import Cancelled, CheckpointError, OutOfMemory, ParameterError
+from models.params import GenerationParams
+from models.pipeline import GeneratedVideo, Progress, generate_video
+from models.portrait import Portrait
+from models.speech import Speech
+from tests.parity.bench import samples
+from tests.parity.rules import box_mask, picture, speech_signal
+
+PARAMS = GenerationParams(
+    width=64, height=64, length=9, fps=24, steps=2, context_frames=4, context_overlap=1, seed=7
+)
+WINDOWS = 3 * PARAMS.steps  # in a ring of nine frames, in all steps
+
+
+@pytest.fixture(scope="module")
+def engine(networks: Networks) -> EchoMimicEngine:
+    return EchoMimicEngine(networks, TINY)
+
+
+@pytest.fixture(scope="module")
+def portrait() -> Portrait:
+    return Portrait(picture(64, 64, ""), box_mask(64, 64), landmarks=None)
+
+
+@pytest.fixture(scope="module")
+def speech() -> Speech:
+    return Speech(samples(speech_signal(6_400, "voice")), 0.4)
+
+
+@pytest.fixture
+def generate(
+    engine: EchoMimicEngine, astronaut_file: Path, speech_file: Path, tmp_path: Path
+) -> Callable[..., GeneratedVideo]:
+    """The whole way from two uploads to video.mp4."""
+
+    def run(
+        params: GenerationParams = PARAMS,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> GeneratedVideo:
+        output = tmp_path / "video.mp4"
+        return generate_video(engine, astronaut_file, speech_file, output, params, on_progress, should_stop)
+
+    return run
+
+
+@dataclass
+class Watch:
+    """Counts forward passes of the denoiser, each of one window."""
+
+    passes: int = 0
+
+
+@pytest.fixture
+def watch(networks: Networks) -> Iterator[Watch]:
+    watch = Watch()
+
+    def count(*_call: object) -> None:
+        watch.passes += 1
+
+    tap = networks.denoiser.register_forward_pre_hook(count)
+    yield watch
+    tap.remove()
+
+
+@pytest.fixture
+def room(networks: Networks) -> Iterator[Callable[[int], None]]:
+    """Gives the denoiser as much memory as this many latents per forward take, and no more."""
+    taps = []
+
+    def limit(latents: int) -> None:
+        def fill(_network: object, inputs: tuple[torch.Tensor, ...]) -> None:
+            if inputs[0].numel() > latents:
+                raise torch.OutOfMemoryError(f"{inputs[0].numel()} latents")
+
+        taps.append(networks.denoiser.register_forward_pre_hook(fill))
+
+    yield limit
+    for tap in taps:
+        tap.remove()
+
+
+def play(
+    engine: EchoMimicEngine, portrait: Portrait, speech: Speech, params: GenerationParams, count: int
+) -> np.ndarray:
+    blocks = engine.frames(portrait, speech, params, count, lambda share: None, lambda: False)
+    return np.concatenate(list(blocks))
+
+
+def test_two_uploads_become_a_video(
+    generate: Callable[..., GeneratedVideo],
+    tmp_path: Path,
+    decoded_frames: Callable[[Path, int, int], np.ndarray],
+) -> None:
+    video = generate()
+    assert (video.engine, video.device, video.frames_generated) == ("echomimic", "cpu", 9)
+    assert decoded_frames(tmp_path / "video.mp4", 64, 64).shape == (9, 64, 64, 3)
+
+
+def test_progress_moves_with_every_window_and_every_block(generate: Callable[..., GeneratedVideo]) -> None:
+    pages: list[Progress] = []
+    generate(on_progress=pages.append)
+    fractions = [page.fraction for page in pages if page.stage == "generating"]
+    assert fractions == sorted(fractions)
+    assert len(set(fractions)) >= WINDOWS + PARAMS.length
+
+
+def test_a_stop_is_obeyed_in_the_middle_of_diffusion(
+    generate: Callable[..., GeneratedVideo], watch: Watch, tmp_path: Path
+) -> None:
+    with pytest.raises(Cancelled):
+        generate(should_stop=lambda: watch.passes == 2)
+    assert watch.passes == 2
+    assert not (tmp_path / "video.mp4").exists()
+
+
+def test_the_next_task_does_not_know_of_the_last(
+    generate: Callable[..., GeneratedVideo], watch: Watch, tmp_path: Path
+) -> None:
+    generate()
+    first = (tmp_path / "video.mp4").read_bytes()
+    with pytest.raises(Cancelled):
+        generate(params=replace(PARAMS, seed=8), should_stop=lambda: watch.passes > WINDOWS + 2)
+    generate()
+    assert (tmp_path / "video.mp4").read_bytes() == first
+
+
+def test_a_stop_is_obeyed_between_blocks_of_frames(
+    engine: EchoMimicEngine, portrait: Portrait, speech: Speech
+) -> None:
+    stop: list[bool] = []
+    blocks = engine.frames(portrait, speech, PARAMS, 9, lambda share: None, lambda: bool(stop))
+    next(blocks)
+    stop.append(True)
+    with pytest.raises(Cancelled):
+        next(blocks)
+
+
+def test_the_same_seed_gives_the_same_frames(
+    engine: EchoMimicEngine, portrait: Portrait, speech: Speech
+) -> None:
+    first, second = (play(engine, portrait, speech, PARAMS, 9) for _ in range(2))
+    assert (first == second).all()
+    assert (first != play(engine, portrait, speech, replace(PARAMS, seed=8), 9)).any()
+
+
+def test_frames_beyond_the_end_of_the_audio_shape_the_others_and_are_cut(
+    engine: EchoMimicEngine, portrait: Portrait, speech: Speech, networks: Networks
+) -> None:
+    """0.4 s at 24 frames a second are 9 frames, and tokens for 12: the authors would show all."""
+    long = replace(PARAMS, length=1200)
+    shown = play(engine, portrait, speech, long, 9)
+    theirs = play(engine, portrait, speech, long, 12)
+    assert (shown == theirs[:9]).all()
+    assert (shown != play(engine, portrait, speech, PARAMS, 9)).any()
+
+
+@pytest.mark.parametrize("context", [2, 12])
+def test_two_frames_are_enough(
+    engine: EchoMimicEngine, portrait: Portrait, speech: Speech, context: int
+) -> None:
+    params = replace(PARAMS, length=2, context_frames=context)
+    assert play(engine, portrait, speech, params, 2).shape == (2, 64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"width": 68}, "width"),
+        ({"context_frames": 33}, "context_frames"),
+        ({"context_overlap": 4}, "context_overlap"),
+    ],
+)
+def test_what_the_model_cannot_do_is_refused_before_anything_is_done(
+    engine: EchoMimicEngine,
+    portrait: Portrait,
+    speech: Speech,
+    change: dict[str, int],
+    field: str,
+    watch: Watch,
+) -> None:
+    with pytest.raises(ParameterError) as refused:
+        play(engine, portrait, speech, replace(PARAMS, **change), 9)
+    assert refused.value.field == field
+    assert watch.passes == 0
+
+
+LATENTS = 4 * (64 // 8) ** 2  # of a frame
+
+
+def test_too_little_memory_names_what_would_fit(
+    engine: EchoMimicEngine, portrait: Portrait, speech: Speech, room: Callable[[int], None]
+) -> None:
+    room(2 * LATENTS)
+    with pytest.raises(ParameterError, match="64 × 64 pixels with windows of 4 frames") as refused:
+        play(engine, portrait, speech, PARAMS, 9)
+    assert (refused.value.field, refused.value.allowed) == ("context_frames", "context_frames 2")
+    assert play(engine, portrait, speech, replace(PARAMS, context_frames=2), 9).shape[0] == 9
+
+
+def test_a_smaller_picture_is_offered_where_shorter_windows_do_not_help(
+    engine: EchoMimicEngine, room: Callable[[int], None], speech: Speech
+) -> None:
+    params = replace(PARAMS, width=256, height=256, context_frames=4, context_overlap=3)
+    room(4 * 4 * (192 // 8) ** 2)
+    with pytest.raises(ParameterError) as refused:
+        play(engine, Portrait(picture(256, 256, ""), box_mask(256, 256), None), speech, params, 9)
+    assert (refused.value.field, refused.value.allowed) == ("width", "192 × 192 pixels")
+
+
+def test_no_memory_at_all_is_not_the_users_fault(
+    engine: EchoMimicEngine, portrait: Portrait, speech: Speech, room: Callable[[int], None]
+) -> None:
+    room(0)
+    with pytest.raises(OutOfMemory, match="anything smaller"):
+        play(engine, portrait, speech, PARAMS, 9)
+
+
+def test_what_a_task_held_is_free_before_the_next_size_is_tried(
+    engine: EchoMimicEngine, portrait: Portrait, speech: Speech, networks: Networks
+) -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+    left: list[int] = []
+
+    def fill(_network: object, inputs: tuple[torch.Tensor, ...]) -> None:
+        left.append(sum(ref() is not None for ref in held))
+        held.append(weakref.ref(inputs[0]))
+        raise torch.OutOfMemoryError("full")
+
+    gc.disable()
+    tap = networks.denoiser.register_forward_pre_hook(fill)
+    try:
+        with pytest.raises(OutOfMemory):
+            play(engine, portrait, speech, PARAMS, 9)
+    finally:
+        tap.remove()
+        gc.enable()
+    assert len(left) > 1
+    assert set(left) == {0}
+
+
+def test_brightness_is_cut_off_as_published() -> None:
+    assert quantise(torch.full((1, 3, 1, 1), 199.99 / 255)).unique().tolist() == [199]
+
+
+@pytest.mark.parametrize(("precision", "mean"), [(None, 0.0), ("fp16", 0.5), ("bf16", 4.0)])
+def test_half_precision_shows_nearly_the_same(
+    engine: EchoMimicEngine,
+    layout: Path,
+    portrait: Portrait,
+    speech: Speech,
+    precision: Precision | None,
+    mean: float,
+) -> None:
+    """Levels of 255 on average; other weights differ by 60."""
+    params = replace(PARAMS, length=4, steps=1)
+    loaded, warnings = EchoMimicEngine.load(layout, "cpu", precision=precision, architecture=TINY)
+    frames, exact = (play(one, portrait, speech, params, 4).astype(int) for one in (loaded, engine))
+    assert np.abs(frames - exact).mean() <= mean
+    assert (frames == exact).all() == (precision is None)
+    assert warnings == ()
+
+
+def test_weights_that_are_not_what_the_hub_said_are_refused(layout: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(layout, tmp_path / "layout"))
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    locked = [
+        LockedFile(
+            path.relative_to(folder).as_posix(),
+            path.stat().st_size,
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+            None,
+        )
+        for path in files
+    ]
+    Lock("somebody/something", "a" * 40, tuple(locked)).write(folder)
+    EchoMimicEngine.load(folder, "cpu", architecture=TINY)
+    locator = folder / "face_locator.pth"
+    locator.write_bytes(locator.read_bytes()[:-1] + b"?")
+    with pytest.raises(CheckpointError, match=r"face_locator\.pth.*damaged"):
+        EchoMimicEngine.load(folder, "cpu", architecture=TINY)
