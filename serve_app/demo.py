@@ -44,7 +44,11 @@ def main() -> int:
             with EchoMimicClient() as client:
                 task = make_video(client, image, arguments.audio, arguments.out)
             print(summary(task, arguments.out.absolute()))
-            print(f"Serving on {DEFAULT_URL} (API documentation: {DEFAULT_URL}/docs). Ctrl-C ends it.")
+            # Flushed, for who looks at it through a pipe while we pause.
+            print(
+                f"Serving on {DEFAULT_URL} (API documentation: {DEFAULT_URL}/docs). Ctrl-C ends it.",
+                flush=True,
+            )
             signal.pause()
     except KeyboardInterrupt:
         print("\nEnded.")

@@ -1,16 +1,14 @@
 """`make demo` without make: one command that ends cleanly, whatever happens."""
 
-import signal
 import socket
 import subprocess
 import sys
 
-import psutil
 import pytest
 
 from serve_app.demo import DEFAULT_URL
 from serve_app.launcher import ROOT
-from tests.service import poll
+from tests.service import poll, started
 
 DEMO = [sys.executable, "-m", "serve_app.demo"]
 
@@ -29,17 +27,15 @@ def free_demo_port():
 @pytest.mark.timeout(400)
 def test_it_makes_a_video_keeps_serving_and_ends_everything_it_started(free_demo_port, tmp_path, speech_file):
     video, log = tmp_path / "me.mp4", tmp_path / "demo.log"
-    with log.open("w") as output:
-        demo = psutil.Popen([*DEMO, "--out", str(video)], cwd=ROOT, stdout=output, stderr=output)
-    poll(lambda: "Ctrl-C ends it" in log.read_text() or demo.poll() is not None, 240)
-    assert demo.poll() is None, log.read_text()
+    with started([*DEMO, "--out", str(video)], log) as demo:
+        poll(lambda: "Ctrl-C ends it" in log.read_text() or demo.poll() is not None, 240)
+        assert demo.poll() is None, log.read_text()
+        descendants = demo.children(recursive=True)
+        assert descendants
+    assert demo.returncode == 0
+    assert not any(process.is_running() for process in descendants)
     assert video.read_bytes()[4:8] == b"ftyp"
     assert "153 frames, 512×512, made by the preview engine on cpu" in log.read_text()
-    started = demo.children(recursive=True)
-    assert started
-    demo.send_signal(signal.SIGINT)
-    assert demo.wait(timeout=60) == 0
-    assert psutil.wait_procs(started, timeout=5)[1] == []
 
 
 def test_a_missing_file_is_told_before_anything_starts():
