@@ -12,8 +12,9 @@ from fastapi_offline import FastAPIOffline
 
 from models.portrait import check_image
 from models.speech import check_audio
+from serve_app.engine_choice import EngineChoice
 from serve_app.error_responses import install_error_handlers
-from serve_app.errors import ManagerUnavailable, TaskNotFinished, TaskNotFound, VideoGone
+from serve_app.errors import InvalidRequest, ManagerUnavailable, TaskNotFinished, TaskNotFound, VideoGone
 from serve_app.manager_actor import ManagerClient, TaskManagerActor
 from serve_app.middleware import (
     BodyLimitMiddleware,
@@ -21,8 +22,15 @@ from serve_app.middleware import (
     ErrorShapeMiddleware,
     HostMiddleware,
 )
-from serve_app.schemas import ErrorResponse, GenerateVideoForm, HealthResponse, SubmittedTask, TaskResponse
-from serve_app.settings import Settings
+from serve_app.schemas import (
+    ErrorResponse,
+    GenerateVideoForm,
+    HealthResponse,
+    RequestedEngine,
+    SubmittedTask,
+    TaskResponse,
+)
+from serve_app.settings import EngineName, Settings
 from serve_app.storage import Storage
 from serve_app.task import Task, TaskSnapshot, TaskStatus
 
@@ -32,7 +40,7 @@ _LANDING_PAGE = Path(__file__).with_name("landing.html")
 _HEALTH_TIMEOUT_S = 3.0
 
 
-def create_api(settings: Settings, manager: ManagerClient) -> FastAPI:
+def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient) -> FastAPI:
     """The ASGI application, with its middleware and error handlers."""
     app = FastAPIOffline(
         title="echomimic-serve",
@@ -45,7 +53,7 @@ def create_api(settings: Settings, manager: ManagerClient) -> FastAPI:
     app.add_middleware(ErrorShapeMiddleware)
     app.add_middleware(CrossOriginMiddleware, open_routes=OPEN_ROUTES, origins=settings.cors_origins)
     install_error_handlers(app)
-    routes = Routes(manager, Storage(settings.data_dir))
+    routes = Routes(settings, choice, manager)
     app.post("/generate_video", responses=_errors(400, 413, 422, 503))(routes.generate_video)
     app.get("/task/{task_id}", responses=_errors(404, 503))(routes.task)
     download: Any = {"response_class": FileResponse, "responses": _errors(404, 409, 410, 503)}
@@ -60,13 +68,16 @@ class Routes:
     """What each route does.
 
     Args:
+        settings: the builder's arguments.
+        choice: which engines are deployed.
         manager: where tasks are kept.
-        storage: where uploads and videos lie.
     """
 
-    def __init__(self, manager: ManagerClient, storage: Storage):
+    def __init__(self, settings: Settings, choice: EngineChoice, manager: ManagerClient):
+        self._settings = settings
+        self._choice = choice
         self._manager = manager
-        self._storage = storage
+        self._storage = Storage(settings.data_dir)
         self._accepting: set[asyncio.Task[SubmittedTask]] = set()
 
     async def generate_video(
@@ -102,22 +113,41 @@ class Routes:
             )
             health, counts = await asyncio.wait_for(asyncio.gather(*calls), _HEALTH_TIMEOUT_S)
         except (ManagerUnavailable, TimeoutError, asyncio.TimeoutError):
-            return HealthResponse.unready("the task manager does not answer")
-        return HealthResponse.of(health, counts)
+            return HealthResponse.unready(self._choice, "the task manager does not answer")
+        return HealthResponse.of(self._choice, health, counts)
 
     async def landing_page(self) -> HTMLResponse:
         """A short page for people who open the address in a browser."""
         return HTMLResponse(await asyncio.to_thread(_LANDING_PAGE.read_text, encoding="utf-8"))
 
     async def _accept(self, form: GenerateVideoForm) -> SubmittedTask:
-        task_id = str(uuid.uuid4())
+        new = self._new_task(form)
         try:
-            await asyncio.to_thread(self._receive, task_id, form)
-            task = await self._manager.call(TaskManagerActor.submit, _new_task(task_id, form))
+            await asyncio.to_thread(self._receive, new.id, form)
+            task = await self._manager.call(TaskManagerActor.submit, new)
         except Exception:
-            await asyncio.to_thread(self._storage.discard_uploads, task_id)
+            await asyncio.to_thread(self._storage.discard_uploads, new.id)
             raise
         return SubmittedTask(task_id=task.id, status=task.status)
+
+    def _new_task(self, form: GenerateVideoForm) -> Task:
+        engine = self._engine(form.engine)
+        return Task(
+            id=str(uuid.uuid4()),
+            engine=engine,
+            params=form.params(self._settings.default_params(engine)),
+            requested_device=form.device,
+            created_at=time.time(),
+            warnings=tuple(f"unknown field {name!r} was ignored" for name in form.ignored_fields()),
+        )
+
+    def _engine(self, asked: RequestedEngine) -> EngineName:
+        if asked == "auto":
+            return self._choice.default
+        if asked in self._choice.left_out:
+            message = f"engine: {asked!r} is not deployed: {self._choice.left_out[asked]}"
+            raise InvalidRequest(message, field="engine", allowed=", ".join(self._choice.deployed))
+        return asked
 
     def _receive(self, task_id: str, form: GenerateVideoForm) -> None:
         """Store both uploads and look whether they can be what they should be."""
@@ -132,17 +162,6 @@ class Routes:
         if snapshot is None:
             raise TaskNotFound(task_id)
         return snapshot
-
-
-def _new_task(task_id: str, form: GenerateVideoForm) -> Task:
-    return Task(
-        id=task_id,
-        engine="preview",
-        params=form.params(),
-        requested_device=form.device,
-        created_at=time.time(),
-        warnings=tuple(f"unknown field {name!r} was ignored" for name in form.ignored_fields()),
-    )
 
 
 def _why_no_video(task: Task) -> str:

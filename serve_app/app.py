@@ -4,9 +4,12 @@ from typing import Any
 
 from ray import serve
 
-from serve_app.engine import Preview
+from serve_app.engine import EchoMimic, EngineReplica, Preview
+from serve_app.engine_choice import choose
 from serve_app.ingress import Ingress
-from serve_app.settings import EngineSettings, Settings
+from serve_app.settings import DEPLOYMENTS, EngineName, EngineSettings, Settings
+
+REPLICAS: dict[EngineName, type[EngineReplica]] = {"echomimic": EchoMimic, "preview": Preview}
 
 # A replica that is to go finishes its task first; when the whole application ends, the manager has
 # it hand its work back.
@@ -24,10 +27,17 @@ def build(settings: Settings) -> serve.Application:
         pydantic.ValidationError: raised by Serve before it calls this, for an argument that is unknown
             or out of range; it names the argument.
     """
-    preview = serve.deployment(**_engine_options(settings.preview))(Preview).bind(settings)
+    choice = choose(settings)
+    engines = [_engine(name, settings) for name in choice.deployed]
     application: serve.Application = serve.deployment(**_ingress_options(settings))(Ingress).bind(
-        settings, preview
+        settings, choice, *engines
     )
+    return application
+
+
+def _engine(name: EngineName, settings: Settings) -> serve.Application:
+    deployment = serve.deployment(name=DEPLOYMENTS[name], **_engine_options(settings.of(name)))
+    application: serve.Application = deployment(REPLICAS[name]).bind(settings)
     return application
 
 

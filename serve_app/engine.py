@@ -43,7 +43,7 @@ class EngineReplica:
         if task is not None:
             await self._make_video(task)
 
-    def check_health(self) -> None:
+    async def check_health(self) -> None:
         """Called by Serve, which replaces a replica that raises here."""
         if self._stopped_at is not None and time.monotonic() - self._stopped_at > _STOP_TIMEOUT_S:
             raise RuntimeError(f"the engine did not obey a stop for {_STOP_TIMEOUT_S:g} s")
@@ -106,3 +106,29 @@ class Preview(EngineReplica):
         from models.preview.engine import PreviewEngine
 
         super().__init__(PreviewEngine(), settings)
+
+
+class EchoMimic(EngineReplica):
+    """The diffusion engine, on one GPU unless its settings reserve none."""
+
+    def __init__(self, settings: Settings):
+        # Imported here: only these replicas need torch.
+        from models.echomimic.config import PRESETS
+        from models.echomimic.engine import EchoMimicEngine
+
+        chosen = settings.echomimic
+        self._diffusion, warnings = EchoMimicEngine.load(
+            chosen.weights_dir,
+            "cuda:0" if chosen.num_gpus else "cpu",
+            variant=chosen.variant,
+            precision=chosen.precision,
+            architecture=PRESETS[chosen.preset],
+        )
+        for warning in warnings:
+            logger.warning(warning)
+        super().__init__(self._diffusion, settings)
+
+    async def check_health(self) -> None:
+        """Called by Serve; raises also where the GPU no longer computes."""
+        await super().check_health()
+        await asyncio.to_thread(self._diffusion.touch)

@@ -3,6 +3,7 @@
 Serve leaves its own message empty when a replica finds no place.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ import ray
 from ray import serve
 from ray.serve.schema import ApplicationStatus, DeploymentStatusOverview
 
-from serve_app.settings import APP_NAME, DEPLOYMENTS, EngineSettings, Settings
+from serve_app.settings import APP_NAME, DEPLOYMENTS, EngineName, EngineSettings, Settings
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Health:
     """The application's status, None while Serve does not know it, and that of each engine."""
 
     application: ApplicationStatus | None = None
-    engines: Mapping[str, EngineHealth] = field(default_factory=dict)
+    engines: Mapping[EngineName, EngineHealth] = field(default_factory=dict)
 
 
 def examine(settings: Settings) -> Health:
@@ -38,7 +39,7 @@ def examine(settings: Settings) -> Health:
         return Health()
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     engines = {
-        engine: diagnose(application.deployments[deployment], settings.engine(engine), nodes)
+        engine: diagnose(application.deployments[deployment], settings.of(engine), nodes)
         for engine, deployment in DEPLOYMENTS.items()
         if deployment in application.deployments
     }
@@ -63,7 +64,15 @@ def diagnose(
         return EngineHealth(0, ready=False, reason=f"no replica can be placed: {_shortage(needs)}")
     if needs.min_replicas == 0 and not any(states.values()):
         return EngineHealth(0, ready=True, reason="scaled to zero; the first task starts a replica")
-    return EngineHealth(0, ready=False, reason=status.message or "its first replica is starting")
+    return EngineHealth(0, ready=False, reason=_cause(status.message) or "its first replica is starting")
+
+
+def _cause(message: str) -> str:
+    """What Serve says of a deployment; of a stack trace only the last line, which names the exception."""
+    lines = message.strip().splitlines()
+    if len(lines) < 2:
+        return message
+    return f"its replica failed to start: {re.sub(r'^([a-z_]+[.])+', '', lines[-1])}"
 
 
 def _fits(needs: EngineSettings, node: Mapping[str, Any]) -> bool:

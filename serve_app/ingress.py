@@ -5,6 +5,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from serve_app.api import create_api
+from serve_app.engine_choice import EngineChoice
 from serve_app.manager_actor import ManagerClient
 from serve_app.settings import Settings
 
@@ -18,14 +19,16 @@ class Ingress:
 
     Args:
         settings: the builder's arguments.
+        choice: which engines are deployed, and why one is not.
         engines: the engine deployments; Serve deploys what an ingress depends on. Work reaches them
             through the task manager alone.
     """
 
-    async def __init__(self, settings: Settings, *engines: DeploymentHandle):  # type: ignore[misc]  # Serve awaits it
+    async def __init__(self, settings: Settings, choice: EngineChoice, *engines: DeploymentHandle):  # type: ignore[misc]  # Serve awaits it
         self._settings = settings
+        self._choice = choice
         self._manager = ManagerClient(settings, _MANAGER_TIMEOUT_S)
         await self._manager.ensure()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_api(self._settings, self._manager)
+        return create_api(self._settings, self._choice, self._manager)

@@ -112,23 +112,25 @@ class TaskManagerActor(TaskManager):
         self.hand_out(self._health.application not in (None, ApplicationStatus.DELETING))
 
     def _issue_tickets(self) -> None:
-        for engine, tickets in self._waiting_tickets.items():
+        for engine, deployment in DEPLOYMENTS.items():
+            tickets = self._waiting_tickets[engine]
             for _ in range(self.waiting(engine) - len(tickets)):
                 ticket_id = str(uuid.uuid4())
                 tickets.add(ticket_id)
-                self._spawn(self._follow(engine, ticket_id))
+                self._spawn(self._follow(deployment, ticket_id))
 
-    async def _follow(self, engine: str, ticket_id: str) -> None:
+    async def _follow(self, deployment: str, ticket_id: str) -> None:
         reason = "its replica ended without a result"
         try:
-            handle = serve.get_deployment_handle(DEPLOYMENTS[engine], APP_NAME, _check_exists=False)
+            handle = serve.get_deployment_handle(deployment, APP_NAME, _check_exists=False)
             await handle.work.remote(ticket_id)
         except RayActorError:
             reason = "its replica died"
         except Exception as error:
-            logger.warning("ticket %s of %s failed: %s", ticket_id, engine, error)
+            logger.warning("ticket %s of %s failed: %s", ticket_id, deployment, error)
             reason = "its replica failed"
-        self._waiting_tickets[engine].discard(ticket_id)
+        for tickets in self._waiting_tickets.values():
+            tickets.discard(ticket_id)
         self.ticket_ended(ticket_id, reason)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:

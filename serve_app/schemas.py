@@ -2,15 +2,18 @@
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_origin
 
 from annotated_types import Ge, Le, MultipleOf
 from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationInfo
 
 from models.params import GenerationParams
+from serve_app.engine_choice import EngineChoice
 from serve_app.health import EngineHealth, Health
+from serve_app.settings import EngineName
 from serve_app.task import Stage, TaskSnapshot, TaskStatus
 
 MAX_SEED = 2**32 - 1
@@ -19,6 +22,8 @@ MAX_SEED = 2**32 - 1
 MAX_CONTEXT_FRAMES = 32
 
 _DEFAULTS = GenerationParams()
+
+RequestedEngine = Literal["auto", EngineName]
 
 Side = Annotated[int, Field(ge=128, le=1024, multiple_of=8)]
 Ratio = Annotated[FiniteFloat, Field(ge=0, le=1)]
@@ -95,12 +100,25 @@ class GenerateVideoForm(BaseModel):
         description="Accepted for compatibility: the replica's own device runs, and a difference is a "
         "warning in the task.",
     )
+    engine: RequestedEngine = Field(
+        "auto",
+        description="What makes the video: echomimic, or preview for a quick draft; auto is the best one "
+        "that is deployed.",
+    )
 
-    def params(self) -> GenerationParams:
-        """The numbers an engine needs; a random seed is drawn here, so that every attempt uses the same."""
-        seed = self.seed if self.seed >= 0 else random.randint(0, MAX_SEED)
-        names = GenerationParams.__dataclass_fields__
-        return GenerationParams(**{**{name: getattr(self, name) for name in names}, "seed": seed})
+    def params(self, defaults: GenerationParams) -> GenerationParams:
+        """The numbers an engine needs.
+
+        A random seed is drawn here, so that every attempt uses the same.
+
+        Args:
+            defaults: the numbers of fields that were not sent.
+        """
+        sent = self.model_fields_set & GenerationParams.__dataclass_fields__.keys()
+        numbers = {name: getattr(self, name) for name in sent}
+        if self.seed < 0:
+            numbers["seed"] = random.randint(0, MAX_SEED)
+        return replace(defaults, **numbers)
 
     def ignored_fields(self) -> list[str]:
         """Names of the fields that were sent and mean nothing here."""
@@ -114,8 +132,8 @@ def allowed_values(field_name: str) -> str | None:
         return None
     if field.annotation is UploadFile:
         return "a file"
-    if field_name == "device":
-        return "'cuda' or 'cpu'"
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(repr(choice) for choice in get_args(field.annotation))
     kind = "a whole number" if field.annotation is int else "a number"
     bounds = {type(item): item for item in field.metadata}
     text = f"{kind} from {bounds[Ge].ge} to {bounds[Le].le}"
@@ -200,27 +218,32 @@ class HealthResponse(BaseModel):
     alive: Literal[True] = True
     ready: bool = Field(description="Whether a task sent now would be worked on.")
     reason: str | None = Field(description="Why the service is not ready.")
-    engines: dict[str, EngineHealth]
+    engine: EngineName = Field(description="What makes the video of a task that asks for no engine.")
+    engines: dict[EngineName, EngineHealth]
     pending: int = Field(description="Tasks that wait.")
     processing: int = Field(description="Tasks that are worked on.")
 
     @classmethod
-    def of(cls, health: Health, counts: Mapping[TaskStatus, int]) -> "HealthResponse":
+    def of(cls, choice: EngineChoice, health: Health, counts: Mapping[TaskStatus, int]) -> "HealthResponse":
         """What a client is told of the service."""
-        reasons = [f"{name}: {engine.reason}" for name, engine in health.engines.items() if not engine.ready]
-        ready = any(engine.ready for engine in health.engines.values())
+        left_out = {
+            name: EngineHealth(0, ready=False, reason=f"not deployed: {why}")
+            for name, why in choice.left_out.items()
+        }
+        default = health.engines.get(choice.default, EngineHealth(0, False, "the application is starting"))
         return cls(
-            ready=ready,
-            reason=None if ready else "; ".join(reasons) or "the application is starting",
-            engines=dict(health.engines),
+            ready=default.ready,
+            reason=None if default.ready else f"{choice.default}: {default.reason}",
+            engine=choice.default,
+            engines={**health.engines, **left_out},
             pending=counts[TaskStatus.PENDING],
             processing=counts[TaskStatus.PROCESSING],
         )
 
     @classmethod
-    def unready(cls, reason: str) -> "HealthResponse":
+    def unready(cls, choice: EngineChoice, reason: str) -> "HealthResponse":
         """What a client is told when nothing is known of the engines."""
-        return cls(ready=False, reason=reason, engines={}, pending=0, processing=0)
+        return cls(ready=False, reason=reason, engine=choice.default, engines={}, pending=0, processing=0)
 
 
 class ErrorDetail(BaseModel):

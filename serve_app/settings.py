@@ -1,13 +1,19 @@
 """Every setting of the service, with its default: what `args:` in serve_config.yaml may hold."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from models.echomimic.variants import DEFAULTS
+from models.params import GenerationParams
+
 APP_NAME = "echomimic"
 
+EngineName = Literal["echomimic", "preview"]
+
 # The engines of this release, and the deployment each runs in.
-DEPLOYMENTS = {"preview": "Preview"}
+DEPLOYMENTS: dict[EngineName, str] = {"echomimic": "EchoMimic", "preview": "Preview"}
 
 MEBIBYTE = 1024 * 1024
 
@@ -35,9 +41,34 @@ class EngineSettings(_Settings):
         return self
 
 
+class EchoMimicSettings(EngineSettings):
+    """The diffusion engine: its replicas, its weights and how it computes."""
+
+    max_replicas: int = Field(1, ge=1, description="Most replicas, however many tasks wait.")
+    num_gpus: float = Field(
+        1, ge=0, description="GPUs that Ray reserves per replica; with 0 it computes on the CPU, very slowly."
+    )
+    weights_dir: Path = Field(Path("weights"), description="Folder of the published weights.")
+    variant: Literal["acc", "base"] = Field("acc", description="Accelerated (6 steps) or base (30 steps).")
+    preset: Literal["official", "tiny"] = Field(
+        "official", description="The published network, or a small one for tests."
+    )
+    precision: Literal["bf16", "fp16", "fp32"] | None = Field(
+        None, description="What it computes in; by default bf16 on a GPU and fp32 on the CPU."
+    )
+
+    @field_validator("weights_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+
 class Settings(_Settings):
     """The builder's arguments."""
 
+    engine: Literal["auto", EngineName] = Field(
+        "auto", description="What makes a video unless the request says otherwise."
+    )
     data_dir: Path = Field(Path("output"), description="Uploads, videos and the task journal live below it.")
     database_url: str | None = Field(
         None, description="SQLAlchemy URL of the task journal; by default SQLite below data_dir."
@@ -57,6 +88,7 @@ class Settings(_Settings):
         300, gt=0, description="Seconds without progress after which an attempt is ended."
     )
     max_failures: int = Field(3, ge=1, description="Failures of the machinery after which a task fails.")
+    echomimic: EchoMimicSettings = Field(EchoMimicSettings(), description="The diffusion engine.")
     preview: EngineSettings = Field(EngineSettings(), description="The CPU preview engine.")
 
     @field_validator("allowed_hosts")
@@ -70,10 +102,13 @@ class Settings(_Settings):
         # Replicas and the manager run in other working directories than the builder.
         return value.expanduser().absolute()
 
-    def engine(self, name: str) -> EngineSettings:
-        """The settings of the engine with this name."""
-        settings: EngineSettings = getattr(self, name)
-        return settings
+    def of(self, engine: EngineName) -> EngineSettings:
+        """The settings of one engine."""
+        return {"echomimic": self.echomimic, "preview": self.preview}[engine]
+
+    def default_params(self, engine: EngineName) -> GenerationParams:
+        """The numbers of a request that names none."""
+        return DEFAULTS[self.echomimic.variant] if engine == "echomimic" else GenerationParams()
 
     @property
     def journal_url(self) -> str:

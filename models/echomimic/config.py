@@ -3,7 +3,9 @@
 Knows nothing of weights, devices or files.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 AUDIO_STATES = 5  # Whisper-tiny's convolutional stem and its four encoder blocks
 AUDIO_CHANNELS = 384  # width of Whisper-tiny, in every preset
@@ -40,3 +42,6 @@ TINY = Architecture(
     vae_channels=(32, 32, 64, 64),
     vae_layers=1,
 )
+
+Preset = Literal["official", "tiny"]
+PRESETS: Mapping[Preset, Architecture] = {"official": OFFICIAL, "tiny": TINY}

@@ -90,6 +90,17 @@ class EchoMimicEngine:
         loaded = load(folder, architecture, variant=variant, dtype=dtype, device=device)
         return cls(loaded.networks, architecture), loaded.warnings
 
+    def touch(self) -> None:
+        """Have the device compute something, however little, beside the work in progress.
+
+        Raises:
+            RuntimeError: it does not compute any more, as after an illegal memory access.
+        """
+        if self._device.type == "cuda":
+            # On a stream of its own: on the common one it would wait for all that is queued there.
+            with torch.cuda.stream(torch.cuda.Stream(self._device)):
+                torch.ones(1, device=self._device).item()
+
     def frames(
         self,
         portrait: Portrait,

@@ -1,6 +1,6 @@
 """Where the published weights lie, below one folder. Knows nothing of what is in the files."""
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 Variant = Literal["acc", "base"]
@@ -24,3 +24,9 @@ def stems(variant: Variant) -> dict[str, tuple[str, ...]]:
         "speech": ("audio_processor/whisper_tiny",),
         "denoiser": (f"denoising_unet{suffix}", f"motion_module{suffix}"),
     }
+
+
+def missing(folder: Path, variant: Variant) -> list[str]:
+    """The files, without suffix, that `folder` has in none of the forms."""
+    wanted = (stem for group in stems(variant).values() for stem in group)
+    return [stem for stem in wanted if not any((folder / f"{stem}{suffix}").is_file() for suffix in SUFFIXES)]

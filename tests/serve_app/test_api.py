@@ -75,6 +75,11 @@ class TestGenerateVideo:
         task = service.task(post({"lenght": "2", "length": "2"}).json()["task_id"])
         assert "unknown field 'lenght' was ignored" in task["warnings"]
 
+    def test_an_engine_that_is_not_deployed_is_refused_with_the_reason(self, post):
+        error = assert_error(post({"engine": "echomimic"}), 422, "invalid_request", "engine")
+        assert error["allowed"] == "preview"
+        assert "weights are missing" in error["message"]
+
     @pytest.mark.parametrize("missing", ["reference_image", "audio_file"])
     def test_a_missing_file_is_named(self, post, missing):
         assert_error(post(**{missing: None}), 422, "invalid_request", missing)
@@ -301,6 +306,12 @@ class TestHealth:
         assert health["reason"] is None
         assert set(health["engines"]) == set(DEPLOYMENTS)
         assert health["engines"]["preview"]["ready"]
+
+    def test_an_engine_that_is_left_out_says_why(self, service):
+        health = service.http.get("/health").json()
+        assert health["engine"] == "preview"
+        assert not health["engines"]["echomimic"]["ready"]
+        assert "weights are missing" in health["engines"]["echomimic"]["reason"]
 
 
 class TestPages:

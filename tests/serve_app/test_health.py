@@ -40,6 +40,18 @@ def test_serve_s_own_message_is_passed_on():
     assert health.reason == "the constructor failed"
 
 
+def test_of_a_stack_trace_only_the_exception_is_told():
+    message = (
+        "A replica failed to start with exception. Error:\n"
+        '  File "/somewhere/checkpoints.py", line 144, in _find\n'
+        "models.errors.CheckpointError: no checkpoint file reference_unet in weights"
+    )
+    health = diagnose(deployment(message, STARTING=1), EngineSettings(), [LAPTOP])
+    assert health.reason == (
+        "its replica failed to start: CheckpointError: no checkpoint file reference_unet in weights"
+    )
+
+
 def test_an_engine_scaled_to_zero_is_ready_for_its_first_task():
     health = diagnose(deployment(), EngineSettings(min_replicas=0), [LAPTOP])
     assert health.ready

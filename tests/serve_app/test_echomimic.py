@@ -1,0 +1,80 @@
+"""EchoMimic behind the real service: its small sibling, with made-up weights, on the CPU."""
+
+import pytest
+
+from tests.service import poll, run_service
+
+pytest.importorskip("torch")
+
+# A window of 12 frames at 128² takes the small network some tenths of a second.
+SMALL = {"width": 128, "height": 128, "length": 24, "steps": 4}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    from models.echomimic.config import TINY
+    from tests.models.echomimic.published import write_layout
+    from tests.parity.rules import Rules
+
+    folder = tmp_path_factory.mktemp("weights")
+    write_layout(Rules().networks(TINY), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def diffusion(tmp_path_factory, weights):
+    """A service whose default engine is the small EchoMimic, with the preview scaled to zero."""
+    echomimic = {"preset": "tiny", "weights_dir": str(weights), "num_gpus": 0, "num_cpus": 0.8}
+    folder = tmp_path_factory.mktemp("diffusion")
+    with run_service(folder, echomimic=echomimic, preview={"min_replicas": 0, "num_cpus": 0.8}) as running:
+        yield running
+
+
+def test_a_task_goes_from_request_over_progress_to_a_video(
+    diffusion, astronaut_file, speech_file, tmp_path, decoded_frames
+):
+    task_id = diffusion.submit(astronaut_file, speech_file, **SMALL)
+    looks = []
+
+    def look():
+        looks.append(diffusion.task(task_id))
+        return looks[-1]["status"] in ("completed", "failed")
+
+    poll(look, interval_s=0.05)
+    task = looks[-1]
+    assert (task["status"], task["error"]) == ("completed", None)
+    assert (task["engine"], task["device"], task["attempt"]) == ("echomimic", "cpu", 1)
+    assert task["frames_generated"] == task["frames_requested"] == 24
+    progress = [look["progress"] for look in looks]
+    assert progress == sorted(progress)
+    assert len({share for share in progress if 0 < share < 1}) >= 3
+    video = tmp_path / "video.mp4"
+    video.write_bytes(diffusion.http.get(f"/download/{task_id}").content)
+    assert decoded_frames(video, 128, 128).shape == (24, 128, 128, 3)
+
+
+def test_two_tasks_in_a_row_are_made_by_the_same_replica(diffusion, astronaut_file, speech_file):
+    tasks = [diffusion.submit(astronaut_file, speech_file, **SMALL, seed=seed) for seed in (1, 2)]
+    first, second = (diffusion.wait(task) for task in tasks)
+    assert [first["status"], second["status"]] == ["completed", "completed"]
+    assert first["finished_at"] <= second["started_at"]
+    videos = [diffusion.http.get(f"/download/{task}").content for task in tasks]
+    assert videos[0] != videos[1]
+
+
+def test_health_names_the_engine_and_both_deployments(diffusion):
+    health = diffusion.http.get("/health").json()
+    assert (health["ready"], health["engine"]) == (True, "echomimic")
+    assert health["engines"]["echomimic"]["replicas"] == 1
+    assert health["engines"]["preview"]["ready"]
+
+
+def test_a_quick_draft_can_be_asked_for(diffusion, astronaut_file, speech_file):
+    task = diffusion.wait(diffusion.submit(astronaut_file, speech_file, engine="preview", length=12))
+    assert (task["status"], task["engine"]) == ("completed", "preview")
+
+
+def test_a_face_is_no_condition(diffusion, nobody_file, speech_file):
+    task = diffusion.wait(diffusion.submit(nobody_file, speech_file, **{**SMALL, "length": 6}))
+    assert task["status"] == "completed"
+    assert any("no face" in warning for warning in task["warnings"])

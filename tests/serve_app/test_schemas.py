@@ -1,0 +1,51 @@
+"""What the form of a request comes to."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import pytest
+from fastapi import FastAPI, Form
+from fastapi.testclient import TestClient
+
+from models.params import GenerationParams
+from serve_app.schemas import GenerateVideoForm, allowed_values
+from serve_app.settings import EchoMimicSettings, Settings
+
+
+@pytest.fixture
+def numbers(astronaut_file, speech_file):
+    """Sends a form to a service with these default numbers; returns the numbers of its task."""
+
+    def send(defaults, **fields):
+        app = FastAPI()
+
+        @app.post("/")
+        async def params(form: Annotated[GenerateVideoForm, Form(media_type="multipart/form-data")]):
+            return asdict(form.params(defaults))
+
+        files = {"reference_image": astronaut_file.read_bytes(), "audio_file": speech_file.read_bytes()}
+        return TestClient(app).post("/", files=files, data=fields).json()
+
+    return send
+
+
+def test_a_form_without_numbers_has_the_contract_s(numbers):
+    assert numbers(Settings().default_params("preview")) == asdict(GenerationParams())
+
+
+def test_the_base_variant_has_its_own_steps_and_guidance(numbers):
+    base = Settings(echomimic=EchoMimicSettings(variant="base"))
+    assert base.default_params("preview") == GenerationParams()
+    sent = numbers(base.default_params("echomimic"))
+    assert (sent["steps"], sent["cfg"], sent["width"]) == (30, 2.5, 512)
+
+
+def test_what_was_sent_wins_over_any_default(numbers):
+    base = Settings(echomimic=EchoMimicSettings(variant="base"))
+    sent = numbers(base.default_params("echomimic"), steps="6", cfg="1.0", seed="3")
+    assert (sent["steps"], sent["cfg"], sent["seed"]) == (6, 1.0, 3)
+
+
+def test_choices_are_told_in_words():
+    assert allowed_values("device") == "'cuda', 'cpu'"
+    assert allowed_values("engine") == "'auto', 'echomimic', 'preview'"
