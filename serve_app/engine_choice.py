@@ -41,7 +41,11 @@ def choose(settings: Settings) -> EngineChoice:
     obstacle = _obstacle(settings.echomimic) if settings.engine == "auto" else None
     if obstacle is None:
         return EngineChoice("echomimic", {})
-    logger.warning("EchoMimic is not deployed, the preview engine makes all videos: %s", obstacle)
+    logger.warning(
+        "EchoMimic is not deployed, the preview engine makes all videos: %s (weights_dir is %s)",
+        obstacle,
+        settings.echomimic.weights_dir,
+    )
     return EngineChoice("preview", {"echomimic": obstacle})
 
 
@@ -50,7 +54,8 @@ def _obstacle(settings: EchoMimicSettings) -> str | None:
     absent = missing(settings.weights_dir, settings.variant)
     if absent:
         names = ", ".join(absent)
-        return f"weights are missing in {settings.weights_dir} ({names}); 'make weights' downloads them"
+        # Everybody may read this: no path of the machine in it.
+        return f"weights are missing in weights_dir ({names}); 'make weights' downloads them"
     if find_spec("torch") is None:
         return "torch is not installed; 'make weights' installs what EchoMimic needs"
     gpus = ray.cluster_resources().get("GPU", 0) if ray.is_initialized() else 0

@@ -39,9 +39,9 @@ def test_without_weights_the_preview_is_chosen_and_the_log_says_why(weights, cap
     with caplog.at_level(logging.WARNING, "ray.serve"):
         choice = choose(settings("auto", weights, **ON_CPU))
     assert (choice.default, choice.deployed) == ("preview", ["preview"])
-    why = f"weights are missing in {weights} (reference_unet); 'make weights' downloads them"
+    why = "weights are missing in weights_dir (reference_unet); 'make weights' downloads them"
     assert choice.left_out == {"echomimic": why}
-    assert why in caplog.text
+    assert f"{why} (weights_dir is {weights})" in caplog.text
 
 
 def test_without_a_gpu_the_preview_is_chosen(weights):
