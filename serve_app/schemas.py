@@ -1,5 +1,7 @@
 """The REST contract: what a request may say and what an answer holds."""
 
+import hashlib
+import json
 import random
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -11,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 
 from models.params import GenerationParams
 from serve_app.health import EngineHealth, Health
-from serve_app.task import Stage, TaskSnapshot, TaskStatus
+from serve_app.task import Stage, TaskPage, TaskSnapshot, TaskStatus
 
 MAX_SEED = 2**32 - 1
 
@@ -96,11 +98,20 @@ class GenerateVideoForm(BaseModel):
         "warning in the task.",
     )
 
+    priority: int = Field(0, ge=-100, le=100, description="Higher starts first; equal ones first come.")
+
     def params(self) -> GenerationParams:
         """The numbers an engine needs; a random seed is drawn here, so that every attempt uses the same."""
         seed = self.seed if self.seed >= 0 else random.randint(0, MAX_SEED)
         names = GenerationParams.__dataclass_fields__
         return GenerationParams(**{**{name: getattr(self, name) for name in names}, "seed": seed})
+
+    def fingerprint(self, *file_digests: str) -> str:
+        """The same for the same fields and files: a SHA-256 in hexadecimal digits."""
+        files = {name for name, field in type(self).model_fields.items() if field.annotation is UploadFile}
+        fields = self.model_dump(mode="json", include=type(self).model_fields.keys() - files)
+        text = json.dumps([fields, file_digests], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def ignored_fields(self) -> list[str]:
         """Names of the fields that were sent and mean nothing here."""
@@ -140,8 +151,10 @@ class TaskResponse(BaseModel):
         description="Name of the video once completed; `GET /download/{task_id}` delivers it."
     )
     error: str | None
+    cancelled: bool = Field(description="Whether it is failed because somebody cancelled it.")
     stage: Stage | None = Field(description="Where an unfinished task stands; null once finished.")
     progress: float = Field(ge=0, le=1, description="Share of the whole job that is done.")
+    priority: int
     queue_position: int | None = Field(description="1 for the pending task that starts next.")
     eta_seconds: float | None = Field(
         description="Estimated seconds until the video is there; null while nothing is known."
@@ -173,8 +186,10 @@ class TaskResponse(BaseModel):
             status=task.status,
             output_file=f"output/videos/{task.id}_with_audio.mp4" if completed else None,
             error=task.error,
+            cancelled=task.cancelled,
             stage=task.stage,
             progress=round(task.progress, 4),
+            priority=task.priority,
             queue_position=snapshot.queue_position,
             eta_seconds=None if snapshot.eta_seconds is None else round(snapshot.eta_seconds, 1),
             created_at=_utc(task.created_at),
@@ -192,6 +207,19 @@ class TaskResponse(BaseModel):
             attempt=task.attempt,
             warnings=list(task.warnings),
         )
+
+
+class TaskListResponse(BaseModel):
+    """The answer to `GET /tasks`."""
+
+    tasks: list[TaskResponse] = Field(description="Newest first.")
+    next_cursor: str | None = Field(description="The `cursor` that leads to the older ones; null at the end.")
+
+    @classmethod
+    def of(cls, page: TaskPage) -> "TaskListResponse":
+        """What a client is told of some tasks."""
+        cursor = None if page.next_cursor is None else str(page.next_cursor)
+        return cls(tasks=[TaskResponse.of(snapshot) for snapshot in page.snapshots], next_cursor=cursor)
 
 
 class HealthResponse(BaseModel):
