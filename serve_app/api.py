@@ -3,18 +3,20 @@
 import asyncio
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Form
+from fastapi import Depends, FastAPI, Form, Header, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from fastapi_offline import FastAPIOffline
 
 from models.portrait import check_image
 from models.speech import check_audio
+from serve_app.admission import admitted_by
 from serve_app.engine_choice import EngineChoice
 from serve_app.error_responses import install_error_handlers
-from serve_app.errors import InvalidRequest, ManagerUnavailable, TaskNotFinished, TaskNotFound, VideoGone
+from serve_app.errors import InvalidRequest, ManagerUnavailable, TaskNotFinished, VideoGone
 from serve_app.manager_actor import ManagerClient, TaskManagerActor
 from serve_app.middleware import (
     BodyLimitMiddleware,
@@ -28,13 +30,16 @@ from serve_app.schemas import (
     HealthResponse,
     RequestedEngine,
     SubmittedTask,
+    TaskListResponse,
     TaskResponse,
 )
 from serve_app.settings import EngineName, Settings
 from serve_app.storage import Storage
-from serve_app.task import Task, TaskSnapshot, TaskStatus
+from serve_app.task import Task, TaskStatus
 
 OPEN_ROUTES = frozenset({"generate_video", "task", "download"})
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
 
 _LANDING_PAGE = Path(__file__).with_name("landing.html")
 _HEALTH_TIMEOUT_S = 3.0
@@ -54,14 +59,44 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
     app.add_middleware(CrossOriginMiddleware, open_routes=OPEN_ROUTES, origins=settings.cors_origins)
     install_error_handlers(app)
     routes = Routes(settings, choice, manager)
-    app.post("/generate_video", responses=_errors(400, 413, 422, 503))(routes.generate_video)
+    app.router.add_api_route(
+        "/generate_video",
+        routes.generate_video,
+        methods=["POST"],
+        responses=_errors(400, 413, 422, 429, 503, 507),
+        route_class_override=admitted_by(routes.admit),
+    )
+    app.get("/tasks", responses=_errors(422, 503))(routes.tasks)
     app.get("/task/{task_id}", responses=_errors(404, 503))(routes.task)
+    removed: Any = {204: {"description": "The task was finished, and is removed."}}
+    app.delete("/task/{task_id}", response_model=TaskResponse, responses=removed | _errors(404, 503))(
+        routes.delete
+    )
+    app.post("/task/{task_id}/cancel", responses=_errors(404, 409, 503))(routes.cancel)
     download: Any = {"response_class": FileResponse, "responses": _errors(404, 409, 410, 503)}
     app.get("/download/{task_id}", **download)(routes.download)
     app.head("/download/{task_id}", include_in_schema=False, **download)(routes.download)
     app.get("/health")(routes.health)
     app.get("/", include_in_schema=False)(routes.landing_page)
     return app
+
+
+def owner_of(request: Request) -> str | None:
+    """Whose tasks the request may see; None sees everybody's."""
+    owner: str | None = getattr(request.state, "owner", None)
+    return owner
+
+
+Owner = Annotated[str | None, Depends(owner_of)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias=IDEMPOTENCY_KEY,
+        min_length=1,
+        max_length=255,
+        description="The same key with the same request gives the same task, however often it is sent.",
+    ),
+]
 
 
 class Routes:
@@ -80,23 +115,57 @@ class Routes:
         self._storage = Storage(settings.data_dir)
         self._accepting: set[asyncio.Task[SubmittedTask]] = set()
 
+    async def admit(self, request: Request) -> None:
+        """Refuse a task for which there is no room, before its files are read."""
+        key = request.headers.get(IDEMPOTENCY_KEY)
+        await self._manager.call(TaskManagerActor.admit, owner_of(request), key)
+
     async def generate_video(
-        self, form: Annotated[GenerateVideoForm, Form(media_type="multipart/form-data")]
+        self,
+        form: Annotated[GenerateVideoForm, Form(media_type="multipart/form-data")],
+        owner: Owner,
+        idempotency_key: IdempotencyKey = None,
     ) -> SubmittedTask:
         """Accept a portrait and a speech clip; the video is made in the background."""
         # A client that hangs up cancels us; its upload is then either accepted or discarded all the same.
-        accepting = asyncio.create_task(self._accept(form))
+        accepting = asyncio.create_task(self._accept(form, owner, idempotency_key))
         self._accepting.add(accepting)
         accepting.add_done_callback(self._accepting.discard)
         return await asyncio.shield(accepting)
 
-    async def task(self, task_id: str) -> TaskResponse:
+    async def task(self, task_id: str, owner: Owner) -> TaskResponse:
         """How a task stands."""
-        return TaskResponse.of(await self._snapshot(task_id))
+        return TaskResponse.of(await self._manager.call(TaskManagerActor.snapshot, task_id, owner))
 
-    async def download(self, task_id: str) -> FileResponse:
+    async def tasks(
+        self,
+        owner: Owner,
+        status: TaskStatus | None = None,
+        cursor: Annotated[
+            str | None, Query(pattern="^[0-9]{1,18}$", description="`next_cursor` of another page.")
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    ) -> TaskListResponse:
+        """How all tasks stand, newest first."""
+        before = None if cursor is None else int(cursor)
+        page = await self._manager.call(TaskManagerActor.page, owner, status, before, limit)
+        return TaskListResponse.of(page)
+
+    async def cancel(self, task_id: str, owner: Owner) -> TaskResponse:
+        """End a task that is not finished; it is failed then, with the error "cancelled"."""
+        return TaskResponse.of(await self._manager.call(TaskManagerActor.cancel, task_id, owner))
+
+    async def delete(self, task_id: str, owner: Owner) -> TaskResponse | Response:
+        """Cancel a task that is not finished; remove a finished one with its files."""
+        snapshot = await self._manager.call(TaskManagerActor.delete, task_id, owner)
+        if snapshot is not None:
+            return TaskResponse.of(snapshot)
+        await asyncio.to_thread(self._storage.remove, task_id)
+        return Response(status_code=204)
+
+    async def download(self, task_id: str, owner: Owner) -> FileResponse:
         """The finished video. `HEAD` and `Range` are understood."""
-        task = (await self._snapshot(task_id)).task
+        task = (await self._manager.call(TaskManagerActor.snapshot, task_id, owner)).task
         if task.video is None:
             raise TaskNotFinished(_why_no_video(task), field="task_id")
         video = self._storage.video(task_id, task.video)
@@ -120,14 +189,22 @@ class Routes:
         """A short page for people who open the address in a browser."""
         return HTMLResponse(await asyncio.to_thread(_LANDING_PAGE.read_text, encoding="utf-8"))
 
-    async def _accept(self, form: GenerateVideoForm) -> SubmittedTask:
-        new = self._new_task(form)
+    async def _accept(
+        self, form: GenerateVideoForm, owner: str | None, idempotency_key: str | None
+    ) -> SubmittedTask:
+        new = replace(self._new_task(form), owner=owner, idempotency_key=idempotency_key)
         try:
-            await asyncio.to_thread(self._receive, new.id, form)
-            task = await self._manager.call(TaskManagerActor.submit, new)
-        except Exception:
-            await asyncio.to_thread(self._storage.discard_uploads, new.id)
+            fingerprint = await asyncio.to_thread(self._receive, new.id, form)
+            task = await self._manager.call(TaskManagerActor.submit, replace(new, fingerprint=fingerprint))
+        except ManagerUnavailable:
+            # Perhaps it accepted the task all the same, and only its answer is missing. If not, the
+            # uploads are swept.
             raise
+        except Exception:
+            await asyncio.to_thread(self._storage.remove_uploads, new.id)
+            raise
+        if task.id != new.id:
+            await asyncio.to_thread(self._storage.remove_uploads, new.id)
         return SubmittedTask(task_id=task.id, status=task.status)
 
     def _new_task(self, form: GenerateVideoForm) -> Task:
@@ -137,6 +214,7 @@ class Routes:
             engine=engine,
             params=form.params(self._settings.default_params(engine)),
             requested_device=form.device,
+            priority=form.priority,
             created_at=time.time(),
             warnings=tuple(f"unknown field {name!r} was ignored" for name in form.ignored_fields()),
         )
@@ -149,19 +227,14 @@ class Routes:
             raise InvalidRequest(message, field="engine", allowed=", ".join(self._choice.deployed))
         return asked
 
-    def _receive(self, task_id: str, form: GenerateVideoForm) -> None:
-        """Store both uploads and look whether they can be what they should be."""
+    def _receive(self, task_id: str, form: GenerateVideoForm) -> str:
+        """Store both uploads, look whether they can be what they should be; returns the fingerprint."""
         image, audio = self._storage.reference_image(task_id), self._storage.audio_file(task_id)
-        self._storage.save_upload(form.reference_image.file, image)
+        image_digest = self._storage.save_upload(form.reference_image.file, image)
         check_image(image)
-        self._storage.save_upload(form.audio_file.file, audio)
+        audio_digest = self._storage.save_upload(form.audio_file.file, audio)
         check_audio(audio)
-
-    async def _snapshot(self, task_id: str) -> TaskSnapshot:
-        snapshot = await self._manager.call(TaskManagerActor.snapshot, task_id)
-        if snapshot is None:
-            raise TaskNotFound(task_id)
-        return snapshot
+        return form.fingerprint(image_digest, audio_digest)
 
 
 def _why_no_video(task: Task) -> str:

@@ -13,7 +13,7 @@ from types import TracebackType
 import httpx
 from tqdm import tqdm
 
-from serve_app.schemas import ErrorResponse, HealthResponse, TaskResponse
+from serve_app.schemas import ErrorResponse, HealthResponse, TaskListResponse, TaskResponse
 from serve_app.task import TaskStatus
 
 DEFAULT_URL = "http://127.0.0.1:7688"
@@ -55,12 +55,20 @@ class EchoMimicClient:
         """
         return HealthResponse.model_validate(_checked(self._http.get("/health")).json())
 
-    def generate_video(self, reference_image: Path, audio_file: Path, **params: str | int | float) -> str:
+    def generate_video(
+        self,
+        reference_image: Path,
+        audio_file: Path,
+        *,
+        idempotency_key: str | None = None,
+        **params: str | int | float,
+    ) -> str:
         """Send a portrait and a speech clip; returns the task's id.
 
         Args:
             reference_image: an image file.
             audio_file: an audio file.
+            idempotency_key: a text of your own, unique to this video: sent again, it gives the same task.
             params: further fields of the form, such as `width` or `seed`.
 
         Raises:
@@ -68,7 +76,8 @@ class EchoMimicClient:
         """
         with reference_image.open("rb") as image, audio_file.open("rb") as audio:
             files = {"reference_image": image, "audio_file": audio}
-            response = self._http.post("/generate_video", files=files, data=params)
+            headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+            response = self._http.post("/generate_video", files=files, data=params, headers=headers)
         task_id: str = _checked(response).json()["task_id"]
         return task_id
 
@@ -79,6 +88,36 @@ class EchoMimicClient:
             ClientError: there is no such task.
         """
         return TaskResponse.model_validate(_checked(self._http.get(f"/task/{task_id}")).json())
+
+    def tasks(
+        self, status: TaskStatus | None = None, cursor: str | None = None, limit: int = 20
+    ) -> TaskListResponse:
+        """How the tasks stand, newest first; `next_cursor` of the answer leads to older ones.
+
+        Args:
+            status: only tasks with this status.
+            cursor: where another page ended.
+            limit: at most so many, 1 to 100.
+        """
+        wanted = {"status": status and status.value, "cursor": cursor, "limit": limit}
+        params = {name: value for name, value in wanted.items() if value is not None}
+        return TaskListResponse.model_validate(_checked(self._http.get("/tasks", params=params)).json())
+
+    def cancel(self, task_id: str) -> TaskResponse:
+        """End a task that is not finished.
+
+        Raises:
+            ClientError: there is no such task, or it is finished.
+        """
+        return TaskResponse.model_validate(_checked(self._http.post(f"/task/{task_id}/cancel")).json())
+
+    def delete(self, task_id: str) -> None:
+        """Remove a finished task with its files; one that is not finished is cancelled instead.
+
+        Raises:
+            ClientError: there is no such task.
+        """
+        _checked(self._http.delete(f"/task/{task_id}"))
 
     def wait(self, task_id: str, on_update: Callable[[TaskResponse], None]) -> TaskResponse:
         """Follow a task until its video is there; `on_update` is told of every look at it.

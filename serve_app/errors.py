@@ -2,13 +2,21 @@
 
 ApiError                   answered as {"error": {"type", "message", "field"?, "allowed"?}, "detail"}
 ├── InvalidRequest   422   a field is missing or outside what is allowed
+├── IdempotencyKeyReused 422 the key came with another request before
 ├── TaskNotFound     404
 ├── TaskNotFinished  409   there is no video yet, or there will be none
+├── TaskFinished     409   there is nothing left to cancel
 ├── VideoGone        410   there was one
 ├── BodyTooLarge     413
 ├── HostNotAllowed   400
-└── ManagerUnavailable 503 the task manager does not answer
+├── QueueFull        429   too many tasks wait
+├── ManagerUnavailable 503 the task manager does not answer
+├── JournalUnavailable 503 the task manager cannot write down what it should
+└── StorageFull      507   there is no room for another task
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class ApiError(Exception):
@@ -22,12 +30,24 @@ class ApiError(Exception):
 
     status_code = 500
     type = "internal_error"
+    headers: Mapping[str, str] = {}
 
     def __init__(self, message: str, *, field: str | None = None, allowed: str | None = None):
         super().__init__(message)
         self.message = message
         self.field = field
         self.allowed = allowed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The task manager's errors travel to other processes; pickle would call the constructors of
+        # the subclasses with the message alone.
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[ApiError], args: tuple[Any, ...], state: dict[str, Any]) -> ApiError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class InvalidRequest(ApiError):
@@ -61,6 +81,27 @@ class VideoGone(ApiError):
     type = "video_gone"
 
 
+class IdempotencyKeyReused(ApiError):
+    """The idempotency key came before, with other fields or other files."""
+
+    status_code = 422
+    type = "idempotency_key_reused"
+
+    def __init__(self, key: str):
+        super().__init__(
+            f"the key {key!r} was used before, for another request",
+            field="Idempotency-Key",
+            allowed="a key of its own for each request",
+        )
+
+
+class TaskFinished(ApiError):
+    """The task cannot be cancelled any more."""
+
+    status_code = 409
+    type = "task_finished"
+
+
 class BodyTooLarge(ApiError):
     """The request body exceeds the limit of the service."""
 
@@ -76,7 +117,40 @@ class HostNotAllowed(ApiError):
 
 
 class ManagerUnavailable(ApiError):
-    """The task manager did not answer; nothing was accepted."""
+    """The task manager did not answer in time."""
 
     status_code = 503
     type = "manager_unavailable"
+
+
+class JournalUnavailable(ApiError):
+    """The task journal cannot be read or written now; nothing was changed."""
+
+    status_code = 503
+    type = "journal_unavailable"
+
+
+class StorageFull(ApiError):
+    """The disk has no room for another task; those that were accepted wait for room."""
+
+    status_code = 507
+    type = "storage_full"
+
+    def __init__(self, message: str = "the disk of the service is full; no task can be accepted now"):
+        super().__init__(message)
+
+
+class QueueFull(ApiError):
+    """As many tasks wait as may.
+
+    Args:
+        pending: how many wait.
+        retry_after_s: whole seconds until there is room, as far as can be told.
+    """
+
+    status_code = 429
+    type = "queue_full"
+
+    def __init__(self, pending: int, retry_after_s: int):
+        super().__init__(f"{pending} tasks are pending, as many as may; try again in {retry_after_s} s")
+        self.headers = {"Retry-After": str(retry_after_s)}

@@ -42,6 +42,11 @@ class Forecast:
         ahead = sum(self._remaining(other, now) or 0.0 for other in running) + mean * (position - 1)
         return ahead / max(1, len(running)) + mean
 
+    def next_end(self, processing: Sequence[Task], now: float) -> float | None:
+        """Seconds until the first of these tasks is done and another starts; None while nothing is known."""
+        known = [seconds for task in processing if (seconds := self._remaining(task, now)) is not None]
+        return min(known, default=None)
+
     def _remaining(self, task: Task, now: float) -> float | None:
         elapsed = now - (task.started_at or now)
         if task.progress >= _TELLING_PROGRESS:

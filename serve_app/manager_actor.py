@@ -15,12 +15,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import ray
 from ray import serve
-from ray.exceptions import ActorDiedError, RayActorError, RayError
+from ray.exceptions import ActorDiedError, RayActorError, RayError, RayTaskError
 from ray.serve.schema import ApplicationStatus
 
-from serve_app.errors import ManagerUnavailable
+from serve_app.errors import ApiError, JournalUnavailable, ManagerUnavailable, StorageFull
 from serve_app.health import Health, examine
 from serve_app.settings import APP_NAME, DEPLOYMENTS, Settings
+from serve_app.storage import Storage
+from serve_app.sweeper import Sweeper
 from serve_app.task import Task, TaskReport
 from serve_app.task_manager import TaskManager
 from serve_app.task_store import TaskStore
@@ -29,14 +31,17 @@ NAMESPACE = "echomimic"
 ACTOR_NAME = "task_manager"
 
 # Raised with every change to the manager: the actor outlives the application, and newer code replaces it.
-CODE_VERSION = 1
+CODE_VERSION = 2
 
 # Serve counts running work at the replicas then, also work whose ticket died with a manager.
 AUTOSCALING_ENVIRONMENT = {"RAY_SERVE_COLLECT_AUTOSCALING_METRICS_ON_HANDLE": "0"}
 
 _SUPERVISION_PERIOD_S = 1.0
+_SWEEP_PERIOD_S = 60.0
 _OBSERVATION_TIMEOUT_S = 10.0
 _CALL_PAUSE_S = 0.5
+
+_JOURNAL_ERRORS = (StorageFull, JournalUnavailable)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,16 +53,20 @@ class TaskManagerActor(TaskManager):
     """The manager, with tickets in Serve's queues and a watch over the application."""
 
     async def __init__(self, settings: Settings):  # type: ignore[misc]  # Ray awaits it, in the actor's event loop
+        storage = Storage(settings.data_dir)
         super().__init__(
             TaskStore(settings.journal_url),
             lease_s=settings.lease_s,
             stall_timeout_s=settings.stall_timeout_s,
             max_failures=settings.max_failures,
+            max_pending=settings.max_pending,
+            has_room=lambda: storage.has_room(settings.min_free_bytes),
         )
+        self._sweeper = Sweeper(self._store, storage, settings.keep_tasks_s, settings.keep_uploads_s)
         self._settings = settings
         self._waiting_tickets: dict[str, set[str]] = {engine: set() for engine in DEPLOYMENTS}
         self._health = Health()
-        self._background = {asyncio.create_task(self._supervise())}
+        self._background = {asyncio.create_task(self._supervise()), asyncio.create_task(self._sweep())}
 
     def identity(self) -> tuple[int, Settings]:
         """The version of this actor's code and the settings it runs with."""
@@ -93,6 +102,14 @@ class TaskManagerActor(TaskManager):
             except Exception:
                 logger.exception("supervision of the tasks failed; it goes on")
             await asyncio.sleep(_SUPERVISION_PERIOD_S)
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self._sweeper.sweep)
+            except Exception:
+                logger.exception("old files could not be removed; another time")
+            await asyncio.sleep(_SWEEP_PERIOD_S)
 
     async def _observe(self) -> None:
         try:
@@ -171,6 +188,8 @@ class ManagerClient:
 
         Raises:
             ManagerUnavailable: it did not answer within `timeout_s`, or cannot start.
+            ApiError: what the method raised. Without a timeout, what it cannot write to its journal is
+                repeated until it can.
         """
         answer: Coroutine[Any, Any, R] = self._call_until_answered(method.__name__, *args, **kwargs)
         try:
@@ -184,6 +203,11 @@ class ManagerClient:
                 self._actor = await asyncio.to_thread(_start_manager, self._settings)
             try:
                 return await getattr(self._actor, method).remote(*args, **kwargs)
+            except RayTaskError as error:
+                patient = self._timeout_s is None and isinstance(error.cause, _JOURNAL_ERRORS)
+                if not patient:
+                    raise (error.cause if isinstance(error.cause, ApiError) else error) from None
+                await asyncio.sleep(_CALL_PAUSE_S)
             except RayActorError as error:
                 if error.actor_init_failed:
                     raise ManagerUnavailable(f"the task manager cannot start: {error}") from error

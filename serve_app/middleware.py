@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve_app.error_responses import error_response, plain_error_response
 from serve_app.errors import ApiError, BodyTooLarge, HostNotAllowed
 
+_OPEN_METHODS = ("GET", "HEAD", "POST")
+
 logger = logging.getLogger("ray.serve")
 
 
@@ -136,7 +138,7 @@ class CrossOriginMiddleware:
     """Opens the contract's three routes to pages of every origin, the rest to configured ones.
 
     Args:
-        open_routes: first segments of the paths that every page may call.
+        open_routes: first segments of the paths that every page may call; they have two at most.
         origins: origins that may call everything.
     """
 
@@ -145,9 +147,9 @@ class CrossOriginMiddleware:
         self._open = CORSMiddleware(
             app,
             allow_origins=["*"],
-            allow_methods=["GET", "HEAD", "POST"],
+            allow_methods=_OPEN_METHODS,
             allow_headers=["*"],
-            expose_headers=["Content-Disposition", "Content-Range", "Accept-Ranges"],
+            expose_headers=["Content-Disposition", "Content-Range", "Accept-Ranges", "Retry-After"],
             # Asked by pages from the internet that call a service on the user's own machine.
             allow_private_network=True,
         )
@@ -157,6 +159,12 @@ class CrossOriginMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request, as ASGI has it."""
-        first_segment = scope.get("path", "").split("/")[1:2]
-        is_open = first_segment and first_segment[0] in self._open_routes
-        await (self._open if is_open else self._configured)(scope, receive, send)
+        await (self._open if self._is_open(scope) else self._configured)(scope, receive, send)
+
+    def _is_open(self, scope: Scope) -> bool:
+        segments = scope.get("path", "").split("/")[1:]
+        if len(segments) not in (1, 2) or segments[0] not in self._open_routes:
+            return False
+        # A preflight asks on behalf of another method.
+        method = Headers(scope=scope).get("access-control-request-method", scope["method"])
+        return method in _OPEN_METHODS

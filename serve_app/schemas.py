@@ -1,5 +1,7 @@
 """The REST contract: what a request may say and what an answer holds."""
 
+import hashlib
+import json
 import random
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +16,7 @@ from models.params import GenerationParams
 from serve_app.engine_choice import EngineChoice
 from serve_app.health import EngineHealth, Health
 from serve_app.settings import EngineName
-from serve_app.task import Stage, TaskSnapshot, TaskStatus
+from serve_app.task import Stage, TaskPage, TaskSnapshot, TaskStatus
 
 MAX_SEED = 2**32 - 1
 
@@ -106,6 +108,8 @@ class GenerateVideoForm(BaseModel):
         "that is deployed.",
     )
 
+    priority: int = Field(0, ge=-100, le=100, description="Higher starts first; equal ones first come.")
+
     def params(self, defaults: GenerationParams) -> GenerationParams:
         """The numbers an engine needs.
 
@@ -119,6 +123,13 @@ class GenerateVideoForm(BaseModel):
         if self.seed < 0:
             numbers["seed"] = random.randint(0, MAX_SEED)
         return replace(defaults, **numbers)
+
+    def fingerprint(self, *file_digests: str) -> str:
+        """The same for the same fields and files: a SHA-256 in hexadecimal digits."""
+        files = {name for name, field in type(self).model_fields.items() if field.annotation is UploadFile}
+        fields = self.model_dump(mode="json", include=type(self).model_fields.keys() - files)
+        text = json.dumps([fields, file_digests], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def ignored_fields(self) -> list[str]:
         """Names of the fields that were sent and mean nothing here."""
@@ -158,8 +169,10 @@ class TaskResponse(BaseModel):
         description="Name of the video once completed; `GET /download/{task_id}` delivers it."
     )
     error: str | None
+    cancelled: bool = Field(description="Whether it is failed because somebody cancelled it.")
     stage: Stage | None = Field(description="Where an unfinished task stands; null once finished.")
     progress: float = Field(ge=0, le=1, description="Share of the whole job that is done.")
+    priority: int
     queue_position: int | None = Field(description="1 for the pending task that starts next.")
     eta_seconds: float | None = Field(
         description="Estimated seconds until the video is there; null while nothing is known."
@@ -191,8 +204,10 @@ class TaskResponse(BaseModel):
             status=task.status,
             output_file=f"output/videos/{task.id}_with_audio.mp4" if completed else None,
             error=task.error,
+            cancelled=task.cancelled,
             stage=task.stage,
             progress=round(task.progress, 4),
+            priority=task.priority,
             queue_position=snapshot.queue_position,
             eta_seconds=None if snapshot.eta_seconds is None else round(snapshot.eta_seconds, 1),
             created_at=_utc(task.created_at),
@@ -210,6 +225,19 @@ class TaskResponse(BaseModel):
             attempt=task.attempt,
             warnings=list(task.warnings),
         )
+
+
+class TaskListResponse(BaseModel):
+    """The answer to `GET /tasks`."""
+
+    tasks: list[TaskResponse] = Field(description="Newest first.")
+    next_cursor: str | None = Field(description="The `cursor` that leads to the older ones; null at the end.")
+
+    @classmethod
+    def of(cls, page: TaskPage) -> "TaskListResponse":
+        """What a client is told of some tasks."""
+        cursor = None if page.next_cursor is None else str(page.next_cursor)
+        return cls(tasks=[TaskResponse.of(snapshot) for snapshot in page.snapshots], next_cursor=cursor)
 
 
 class HealthResponse(BaseModel):

@@ -16,6 +16,7 @@ EngineName = Literal["echomimic", "preview"]
 DEPLOYMENTS: dict[EngineName, str] = {"echomimic": "EchoMimic", "preview": "Preview"}
 
 MEBIBYTE = 1024 * 1024
+DAY_S = 24 * 3600
 
 
 class _Settings(BaseModel):
@@ -88,6 +89,14 @@ class Settings(_Settings):
         300, gt=0, description="Seconds without progress after which an attempt is ended."
     )
     max_failures: int = Field(3, ge=1, description="Failures of the machinery after which a task fails.")
+    max_pending: int = Field(1000, ge=1, description="Most tasks that wait; more are a 429.")
+    min_free_bytes: int = Field(
+        512 * MEBIBYTE, ge=0, description="With less room on the disk of data_dir, tasks are a 507 or wait."
+    )
+    keep_tasks_s: float = Field(
+        7 * DAY_S, ge=0, description="Seconds a finished task is kept, with its video."
+    )
+    keep_uploads_s: float = Field(3600, ge=0, description="Seconds the uploads of a finished task are kept.")
     echomimic: EchoMimicSettings = Field(EchoMimicSettings(), description="The diffusion engine.")
     preview: EngineSettings = Field(EngineSettings(), description="The CPU preview engine.")
 

@@ -34,7 +34,8 @@ class Task:
     """What the journal keeps of a task.
 
     Times are seconds since the epoch. `attempt` rises with every claim and fences off replicas that
-    work on an older one; `failures` counts the attempts that the machinery lost.
+    work on an older one; `failures` counts the attempts that the machinery lost. `sequence` is the
+    place in the order of submission, which the journal gives.
     """
 
     id: str
@@ -42,6 +43,11 @@ class Task:
     params: GenerationParams
     requested_device: str
     created_at: float
+    sequence: int | None = None
+    priority: int = 0  # higher starts first
+    owner: str | None = None  # who submitted it; None while API keys are off
+    idempotency_key: str | None = None
+    fingerprint: str | None = None  # of the request: its fields and the content of its files
     status: TaskStatus = TaskStatus.PENDING
     stage: Stage | None = Stage.QUEUED
     progress: float = 0.0  # share of the whole job, 0 to 1
@@ -55,6 +61,7 @@ class Task:
     warnings: tuple[str, ...] = ()
     video: str | None = None  # name below the task's folder, set with `completed`
     error: str | None = None
+    cancelled: bool = False  # failed, because somebody asked for it
     started_at: float | None = None
     finished_at: float | None = None
 
@@ -90,3 +97,11 @@ class TaskSnapshot:
     task: Task
     queue_position: int | None
     eta_seconds: float | None
+
+
+@dataclass(frozen=True)
+class TaskPage:
+    """Some tasks, newest first; `next_cursor` leads to the older ones, None where there are none."""
+
+    snapshots: tuple[TaskSnapshot, ...]
+    next_cursor: int | None

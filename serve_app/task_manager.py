@@ -4,16 +4,26 @@ A task is pending until a replica claims it. While the replica works it reports;
 whether the attempt is still wanted. An attempt whose reports stop, or stop telling of progress, is
 given up and the task waits for another, up to `max_failures` times. Every change is in the journal
 before it is answered, so that a successor goes on where this one ended.
+
+Methods that take an `owner` see only the tasks of this owner, and all tasks for None; they raise
+TaskNotFound for any other.
 """
 
 import logging
+import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from serve_app.errors import IdempotencyKeyReused, QueueFull, StorageFull, TaskFinished, TaskNotFound
 from serve_app.forecast import Forecast
-from serve_app.task import Stage, Task, TaskReport, TaskSnapshot, TaskStatus
+from serve_app.task import Stage, Task, TaskPage, TaskReport, TaskSnapshot, TaskStatus
+from serve_app.task_queue import TaskQueue
 from serve_app.task_store import TaskStore
+
+# Told to clients of a full queue while nothing is known of how long tasks take.
+_UNKNOWN_WAIT_S = 30.0
 
 logger = logging.getLogger("ray.serve")
 
@@ -28,13 +38,16 @@ class _Watch:
 
 
 class TaskManager:
-    """Keeps every task and hands the pending ones out, first come, first served.
+    """Keeps every task and hands the pending ones out: higher priority first, then first come.
 
     Args:
         store: the journal; what is unfinished in it is taken up again.
         lease_s: seconds without a report after which an attempt is given up.
         stall_timeout_s: seconds without progress after which an attempt is given up.
         max_failures: attempts lost to the machinery after which a task fails.
+        max_pending: most tasks that wait; more are refused.
+        has_room: whether the disk has room for another task. Without, tasks are refused and the
+            accepted ones wait; an attempt that is lost meanwhile is no failure.
         clock: seconds since the epoch.
     """
 
@@ -45,38 +58,94 @@ class TaskManager:
         lease_s: float,
         stall_timeout_s: float,
         max_failures: int,
+        max_pending: int,
+        has_room: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
     ):
         self._store = store
         self._lease_s = lease_s
         self._stall_timeout_s = stall_timeout_s
         self._max_failures = max_failures
+        self._max_pending = max_pending
+        self._has_room = has_room
         self._clock = clock
         self._forecast = Forecast()
-        self._unfinished = {task.id: task for task in store.unfinished()}
-        # A replica may still work for our predecessor: it gets one lease to report.
-        self._watches = {task.id: self._new_watch() for task in self._processing()}
+        self._unfinished: dict[str, Task] = {}
+        self._queues: defaultdict[str, TaskQueue] = defaultdict(TaskQueue)
+        # One for each task that is processing. A replica may still work for our predecessor: it gets
+        # one lease to report.
+        self._watches: dict[str, _Watch] = {}
         self._retry_at: dict[str, float] = {}
         self._handing_out = True
+        for task in store.unfinished():
+            self._place(task)
+
+    def admit(self, owner: str | None, idempotency_key: str | None) -> None:
+        """Refuse what `submit` would refuse, before the files of a task have been sent.
+
+        Raises:
+            QueueFull: as many tasks wait as may.
+            StorageFull: the disk has no room for another task.
+        """
+        if self._submitted_before(owner, idempotency_key) is None:
+            self._check_capacity()
 
     def submit(self, task: Task) -> Task:
-        """Accept a task; a second call with the same id changes nothing."""
-        known = self._find(task.id)
-        if known is not None:
-            return known
-        self._store.add(task)
-        self._unfinished[task.id] = task
-        return task
+        """Accept a task; returns the one that came with the same id or idempotency key before, if any.
 
-    def snapshot(self, task_id: str) -> TaskSnapshot | None:
-        """The task as it stands, or None if there is no such task."""
-        task = self._find(task_id)
-        if task is None:
-            return None
-        pending = [other.id for other in self._pending(task.engine)]
-        position = pending.index(task_id) + 1 if task_id in pending else None
-        eta = self._forecast.eta(task, position, self._processing(), self._clock())
-        return TaskSnapshot(task, position, eta)
+        Raises:
+            IdempotencyKeyReused: the key came with another request before.
+            QueueFull: as many tasks wait as may.
+            StorageFull: the disk has no room for another task.
+        """
+        known = self._find(task.id) or self._submitted_before(task.owner, task.idempotency_key)
+        if known is None:
+            self._check_capacity()
+            task = self._store.add(task)
+            self._place(task)
+            return task
+        if known.fingerprint != task.fingerprint:
+            raise IdempotencyKeyReused(str(task.idempotency_key))
+        return known
+
+    def snapshot(self, task_id: str, owner: str | None) -> TaskSnapshot:
+        """The task as it stands."""
+        return self._look(self._visible(task_id, owner))
+
+    def page(self, owner: str | None, status: TaskStatus | None, cursor: int | None, limit: int) -> TaskPage:
+        """Tasks as they stand, newest first.
+
+        Args:
+            owner: whose tasks; None for everybody's.
+            status: only those with this status; None for all.
+            cursor: where another page ended; None begins with the newest.
+            limit: at most so many.
+        """
+        found = self._store.newest(owner=owner, status=status, before=cursor, limit=limit + 1)
+        snapshots = tuple(self._look(self._unfinished.get(task.id, task)) for task in found[:limit])
+        return TaskPage(snapshots, found[limit - 1].sequence if len(found) > limit else None)
+
+    def cancel(self, task_id: str, owner: str | None) -> TaskSnapshot:
+        """End a task that is not finished; whoever works on it is told at the next report.
+
+        To cancel a cancelled task changes nothing.
+
+        Raises:
+            TaskFinished: it was completed, or failed for another reason.
+        """
+        task = self._visible(task_id, owner)
+        if not task.status.final:
+            task = self._finish(replace(task, status=TaskStatus.FAILED, error="cancelled", cancelled=True))
+        elif not task.cancelled:
+            raise TaskFinished(f"task {task_id} is {task.status.value} already", field="task_id")
+        return self._look(task)
+
+    def delete(self, task_id: str, owner: str | None) -> TaskSnapshot | None:
+        """Forget a finished task and return None; cancel any other and return it."""
+        if not self._visible(task_id, owner).status.final:
+            return self.cancel(task_id, owner)
+        self._store.delete(task_id)
+        return None
 
     def claim(self, ticket_id: str, engine: str) -> Task | None:
         """The next task of this engine, now processing, or None when there is nothing to do.
@@ -134,7 +203,9 @@ class TaskManager:
             return
         failures = task.failures + 1
         logger.warning("task %s: attempt %d lost (%s)", task_id, attempt, reason)
-        if failures >= self._max_failures:
+        if not self._has_room():
+            self._requeue(task)
+        elif failures >= self._max_failures:
             error = f"the service failed {failures} times while making this video; the last time: {reason}"
             self._finish(replace(task, status=TaskStatus.FAILED, error=error, failures=failures))
         else:
@@ -176,6 +247,28 @@ class TaskManager:
             TaskStatus.PROCESSING: processing,
         }
 
+    def _check_capacity(self) -> None:
+        pending = self.counts()[TaskStatus.PENDING]
+        if pending >= self._max_pending:
+            wait = self._forecast.next_end(self._processing(), self._clock())
+            raise QueueFull(pending, math.ceil(max(1.0, _UNKNOWN_WAIT_S if wait is None else wait)))
+        if not self._has_room():
+            raise StorageFull
+
+    def _submitted_before(self, owner: str | None, idempotency_key: str | None) -> Task | None:
+        return None if idempotency_key is None else self._store.with_key(owner, idempotency_key)
+
+    def _visible(self, task_id: str, owner: str | None) -> Task:
+        task = self._find(task_id)
+        if task is None or owner not in (None, task.owner):
+            raise TaskNotFound(task_id)
+        return task
+
+    def _look(self, task: Task) -> TaskSnapshot:
+        position = self._queues[task.engine].position(task)
+        eta = self._forecast.eta(task, position, self._processing(), self._clock())
+        return TaskSnapshot(task, position, eta)
+
     def _find(self, task_id: str) -> Task | None:
         return self._unfinished.get(task_id) or self._store.get(task_id)
 
@@ -187,21 +280,17 @@ class TaskManager:
         return task
 
     def _processing(self) -> list[Task]:
-        return [task for task in self._unfinished.values() if task.status is TaskStatus.PROCESSING]
-
-    def _pending(self, engine: str) -> Iterator[Task]:
-        # A dict keeps the order of submission, also when a task is replaced.
-        for task in self._unfinished.values():
-            if task.status is TaskStatus.PENDING and task.engine == engine:
-                yield task
+        return [self._unfinished[task_id] for task_id in self._watches]
 
     def _claimable(self, engine: str) -> Iterator[Task]:
+        if not self._handing_out or not self._has_room():
+            return
         now = self._clock()
-        if self._handing_out:
-            yield from (t for t in self._pending(engine) if self._retry_at.get(t.id, 0) <= now)
+        for task_id in self._queues[engine]:
+            if self._retry_at.get(task_id, 0) <= now:
+                yield self._unfinished[task_id]
 
     def _start(self, task: Task, ticket_id: str) -> Task:
-        self._retry_at.pop(task.id, None)
         task = replace(
             task,
             status=TaskStatus.PROCESSING,
@@ -211,7 +300,6 @@ class TaskManager:
             started_at=self._clock(),
         )
         self._save(task)
-        self._watches[task.id] = self._new_watch()
         return task
 
     def _requeue(self, task: Task) -> None:
@@ -226,18 +314,27 @@ class TaskManager:
                 started_at=None,
             )
         )
-        del self._watches[task.id]
 
-    def _finish(self, task: Task) -> None:
+    def _finish(self, task: Task) -> Task:
         task = replace(task, stage=None, finished_at=self._clock())
-        self._store.save(task)
-        del self._unfinished[task.id], self._watches[task.id]
+        self._save(task)
         self._forecast.learn(task)
+        return task
 
     def _save(self, task: Task) -> None:
         self._store.save(task)
-        self._unfinished[task.id] = task
+        self._place(task)
 
-    def _new_watch(self) -> _Watch:
-        now = self._clock()
-        return _Watch(reported_at=now, progressed_at=now)
+    def _place(self, task: Task) -> None:
+        """Keep a task where its status has its place."""
+        self._unfinished[task.id] = task
+        self._queues[task.engine].discard(task)
+        self._watches.pop(task.id, None)
+        self._retry_at.pop(task.id, None)
+        if task.status is TaskStatus.PENDING:
+            self._queues[task.engine].add(task)
+        elif task.status is TaskStatus.PROCESSING:
+            now = self._clock()
+            self._watches[task.id] = _Watch(reported_at=now, progressed_at=now)
+        else:
+            del self._unfinished[task.id]

@@ -1,92 +1,142 @@
 """The task journal: every change of a task's state is here before anyone is told of it."""
 
-from dataclasses import asdict
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from models.params import GenerationParams
+from serve_app.errors import JournalUnavailable, StorageFull
+from serve_app.journal_schema import migrate, tasks
 from serve_app.task import Stage, Task, TaskStatus
 
-SCHEMA_VERSION = 1
+logger = logging.getLogger("ray.serve")
 
-_metadata = sa.MetaData()
+_FINAL = [status.value for status in TaskStatus if status.final]
 
-_schema = sa.Table("schema_version", _metadata, sa.Column("version", sa.Integer, primary_key=True))
-
-_tasks = sa.Table(
-    "tasks",
-    _metadata,
-    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("id", sa.String(36), unique=True, nullable=False),
-    sa.Column("engine", sa.String(32), nullable=False),
-    sa.Column("params", sa.JSON, nullable=False),
-    sa.Column("requested_device", sa.String(32), nullable=False),
-    sa.Column("created_at", sa.Float, nullable=False),
-    sa.Column("status", sa.String(16), nullable=False, index=True),
-    sa.Column("stage", sa.String(16)),
-    sa.Column("progress", sa.Float, nullable=False),
-    sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("failures", sa.Integer, nullable=False),
-    sa.Column("ticket_id", sa.String(36)),
-    sa.Column("device", sa.String(32)),
-    sa.Column("frames_requested", sa.Integer),
-    sa.Column("frames_generated", sa.Integer, nullable=False),
-    sa.Column("audio_seconds", sa.Float),
-    sa.Column("warnings", sa.JSON, nullable=False),
-    sa.Column("video", sa.String(64)),
-    sa.Column("error", sa.Text),
-    sa.Column("started_at", sa.Float),
-    sa.Column("finished_at", sa.Float),
-)
+# PostgreSQL's code for it, https://www.postgresql.org/docs/current/errcodes-appendix.html
+_DISK_FULL = "53100"
 
 
 class TaskStore:
     """Tasks in a SQL database, written through.
 
+    Every method raises StorageFull when the database's disk is full, JournalUnavailable when the
+    database cannot be reached; nothing was changed then.
+
     Args:
-        url: SQLAlchemy URL; the folder of a SQLite file is created.
+        url: SQLAlchemy URL of a SQLite or PostgreSQL database; the folder of a SQLite file is created.
 
     Raises:
-        RuntimeError: the database was written by another version of the schema.
+        RuntimeError: the database was written by a newer release.
     """
 
     def __init__(self, url: str):
-        self._engine = sa.create_engine(url)
+        # A database server may have been restarted since a connection was last used.
+        self._engine = sa.create_engine(url, pool_pre_ping=True)
         if self._engine.dialect.name == "sqlite":
             _prepare_sqlite(self._engine.url)
             sa.event.listen(self._engine, "connect", _set_sqlite_pragmas)
-        with self._engine.begin() as connection:
-            _metadata.create_all(connection)
-            _check_schema(connection)
+        try:
+            with self._begin() as connection:
+                migrate(connection)
+        except Exception:
+            self.close()
+            raise
 
-    def add(self, task: Task) -> None:
-        """Write a new task, behind all others in the order of submission."""
-        with self._engine.begin() as connection:
-            connection.execute(_tasks.insert().values(_to_values(task)))
+    def add(self, task: Task) -> Task:
+        """Write a new task, behind all others in the order of submission; returns it with its sequence."""
+        with self._begin() as connection:
+            inserted = connection.execute(tasks.insert().values(_to_values(task)))
+            key = inserted.inserted_primary_key
+        return replace(task, sequence=key and key[0])
 
     def save(self, task: Task) -> None:
         """Overwrite the row of a task that was added before."""
-        with self._engine.begin() as connection:
-            connection.execute(_tasks.update().where(_tasks.c.id == task.id).values(_to_values(task)))
+        with self._begin() as connection:
+            connection.execute(tasks.update().where(tasks.c.id == task.id).values(_to_values(task)))
+
+    def delete(self, task_id: str) -> None:
+        """Forget a task; one that is not there is no error."""
+        with self._begin() as connection:
+            connection.execute(tasks.delete().where(tasks.c.id == task_id))
 
     def get(self, task_id: str) -> Task | None:
         """The task with this id, or None."""
-        with self._engine.connect() as connection:
-            row = connection.execute(_tasks.select().where(_tasks.c.id == task_id)).one_or_none()
-        return None if row is None else _to_task(row)
+        if "\0" in task_id:  # PostgreSQL refuses it in any text
+            return None
+        found = self._select(tasks.select().where(tasks.c.id == task_id))
+        return found[0] if found else None
+
+    def with_key(self, owner: str | None, idempotency_key: str) -> Task | None:
+        """The task that this owner submitted with this key, or None."""
+        same_owner = sa.func.coalesce(tasks.c.owner, "") == (owner or "")
+        found = self._select(tasks.select().where(same_owner, tasks.c.idempotency_key == idempotency_key))
+        return found[0] if found else None
+
+    def known(self, task_ids: Iterable[str]) -> dict[str, Task]:
+        """Those of these tasks that there are, by id; at most some hundred at a time."""
+        found = self._select(tasks.select().where(tasks.c.id.in_(list(task_ids))))
+        return {task.id: task for task in found}
 
     def unfinished(self) -> list[Task]:
         """Every task that is neither completed nor failed, in the order of submission."""
-        final = [status.value for status in TaskStatus if status.final]
-        query = _tasks.select().where(_tasks.c.status.not_in(final)).order_by(_tasks.c.sequence)
-        with self._engine.connect() as connection:
-            return [_to_task(row) for row in connection.execute(query)]
+        query = tasks.select().where(tasks.c.status.not_in(_FINAL))
+        return self._select(query.order_by(tasks.c.sequence))
+
+    def finished_before(self, time: float, limit: int) -> list[Task]:
+        """Tasks that ended before this time (seconds since the epoch), the oldest first."""
+        query = tasks.select().where(tasks.c.finished_at < time)
+        return self._select(query.order_by(tasks.c.finished_at).limit(limit))
+
+    def newest(
+        self, *, owner: str | None, status: TaskStatus | None, before: int | None, limit: int
+    ) -> list[Task]:
+        """Tasks in the reverse order of submission.
+
+        Args:
+            owner: only this owner's; None for everybody's.
+            status: only those with this status; None for all.
+            before: only those with a lower sequence; None begins with the newest.
+            limit: at most so many.
+        """
+        query = tasks.select().order_by(tasks.c.sequence.desc()).limit(limit)
+        if owner is not None:
+            query = query.where(tasks.c.owner == owner)
+        if status is not None:
+            query = query.where(tasks.c.status == status.value)
+        if before is not None:
+            # Any number that a client sends; PostgreSQL refuses to compare with what is no INTEGER.
+            query = query.where(tasks.c.sequence < sa.literal(before, sa.BigInteger))
+        return self._select(query)
 
     def close(self) -> None:
         """Give the database's connections back."""
         self._engine.dispose()
+
+    def _select(self, query: sa.Select[Any]) -> list[Task]:
+        with self._begin() as connection:
+            return [_to_task(row) for row in connection.execute(query)]
+
+    @contextmanager
+    def _begin(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.OperationalError as error:
+            if _is_disk_full(error.orig):
+                raise StorageFull from error
+            logger.warning("the task journal cannot be used: %s", error.orig)
+            raise JournalUnavailable("the task journal cannot be used now; try again in a minute") from error
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    # Python 3.10 does not tell SQLite's code.
+    return getattr(error, "sqlstate", None) == _DISK_FULL or "disk is full" in str(error)
 
 
 def _prepare_sqlite(url: sa.URL) -> None:
@@ -101,27 +151,18 @@ def _set_sqlite_pragmas(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA busy_timeout=5000")
 
 
-def _check_schema(connection: sa.Connection) -> None:
-    found = connection.execute(sa.select(_schema.c.version)).scalar_one_or_none()
-    if found is None:
-        connection.execute(_schema.insert().values(version=SCHEMA_VERSION))
-    elif found != SCHEMA_VERSION:
-        raise RuntimeError(
-            f"the task journal has schema version {found}, this release reads version {SCHEMA_VERSION}"
-        )
-
-
 def _to_values(task: Task) -> dict[str, Any]:
     values = asdict(task)
     values["status"] = task.status.value
     values["stage"] = task.stage.value if task.stage else None
     values["warnings"] = list(task.warnings)
+    if task.sequence is None:
+        del values["sequence"]
     return values
 
 
 def _to_task(row: sa.Row[Any]) -> Task:
     values = dict(row._mapping)
-    del values["sequence"]
     values["params"] = GenerationParams(**values["params"])
     values["status"] = TaskStatus(values["status"])
     values["stage"] = Stage(values["stage"]) if values["stage"] else None

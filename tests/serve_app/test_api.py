@@ -4,6 +4,8 @@ import contextlib
 import http.client
 import json
 import re
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -23,10 +25,10 @@ def finished(service, astronaut_file, speech_file):
 def post(service, astronaut_file, speech_file):
     """Sends the form with other files or fields than the good ones; None leaves a file out."""
 
-    def send(fields=None, **files):
+    def send(fields=None, headers=None, **files):
         good = {"reference_image": astronaut_file.read_bytes(), "audio_file": speech_file.read_bytes()}
         sent = {name: content for name, content in {**good, **files}.items() if content is not None}
-        return service.http.post("/generate_video", files=sent, data=fields or {})
+        return service.http.post("/generate_video", files=sent, data=fields or {}, headers=headers)
 
     return send
 
@@ -120,6 +122,7 @@ class TestGenerateVideo:
             "sample_rate": ["7999", "48001"],
             "fps": ["0", "61"],
             "device": ["tpu", "CUDA"],
+            "priority": ["-101", "101", "1.5", "high"],
         }.items(),
     )
     def test_a_value_outside_the_contract_is_named_with_what_is_allowed(self, post, field, values):
@@ -181,6 +184,49 @@ class TestGenerateVideo:
         poll(lambda: all(len(list(folder.iterdir())) == 2 for folder in uploads.iterdir()))
         for folder in uploads.iterdir():
             assert service.wait(folder.name)["status"] in ("completed", "failed")
+
+
+class TestIdempotencyKey:
+    @pytest.fixture
+    def send(self, post):
+        """Sends a request with a key of the test's own."""
+        key = str(uuid.uuid4())
+
+        def send(fields=None, **files):
+            return post({"length": "2", **(fields or {})}, {"Idempotency-Key": key}, **files)
+
+        return send
+
+    def test_the_same_request_gives_the_same_task(self, service, send):
+        first = send().json()["task_id"]
+        assert send().json()["task_id"] == first
+        service.wait(first)
+        again = send()
+        assert (again.status_code, again.json()) == (200, {"task_id": first, "status": "completed"})
+
+    def test_a_repeated_upload_is_not_kept(self, service, send):
+        send()
+        before = set((service.folder / "data" / "uploads").iterdir())
+        send()
+        assert set((service.folder / "data" / "uploads").iterdir()) == before
+
+    def test_another_request_with_the_key_is_refused(self, send, nobody_file, speech_file):
+        assert send().status_code == 200
+        assert_error(send({"seed": "7"}), 422, "idempotency_key_reused", "Idempotency-Key")
+        other_image = send(reference_image=nobody_file.read_bytes())
+        assert_error(other_image, 422, "idempotency_key_reused", "Idempotency-Key")
+        other_sound = send(audio_file=speech_file.read_bytes()[:100_000])
+        assert_error(other_sound, 422, "idempotency_key_reused", "Idempotency-Key")
+
+    def test_two_requests_at_once_give_one_task(self, send):
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: send(), range(4)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.json()["task_id"] for answer in answers}) == 1
+
+    def test_a_key_that_is_too_long_is_refused(self, post):
+        refused = post({"length": "2"}, {"Idempotency-Key": "k" * 256})
+        assert_error(refused, 422, "invalid_request", "Idempotency-Key")
 
 
 class TestTask:
@@ -298,6 +344,84 @@ class TestDownload:
         assert "no face was found" in error["message"]
 
 
+class TestCancel:
+    @pytest.fixture
+    def running(self, service, astronaut_file, speech_file):
+        """A task in the middle of its frames."""
+        task_id = service.submit(astronaut_file, speech_file, width=1024, height=1024)
+        service.wait_for(task_id, lambda task: task["frames_generated"] > 0)
+        return task_id
+
+    def test_a_running_task_is_failed_for_old_clients_and_cancelled_for_new_ones(self, service, running):
+        answer = service.http.post(f"/task/{running}/cancel")
+        assert answer.status_code == 200
+        assert answer.json() == service.task(running)
+        shown = {name: answer.json()[name] for name in ("status", "error", "cancelled", "output_file")}
+        assert shown == {"status": "failed", "error": "cancelled", "cancelled": True, "output_file": None}
+        error = assert_error(service.http.get(f"/download/{running}"), 409, "task_not_finished", "task_id")
+        assert "cancelled" in error["message"]
+
+    def test_its_replica_stops_and_leaves_no_video(self, service, running):
+        service.http.post(f"/task/{running}/cancel")
+        videos = service.folder / "data" / "videos" / running
+        poll(lambda: not list(videos.iterdir()))
+        assert service.task(running)["status"] == "failed"
+
+    def test_a_pending_task_is_never_started(self, service, astronaut_file, speech_file):
+        ids = [service.submit(astronaut_file, speech_file, length=48) for _ in range(4)]
+        cancelled = service.http.post(f"/task/{ids[-1]}/cancel").json()
+        assert [service.wait(task_id)["status"] for task_id in ids] == [*["completed"] * 3, "failed"]
+        assert service.task(ids[-1]) == cancelled
+        assert cancelled["attempt"] == 0
+
+    def test_cancelling_twice_gives_the_same_answer(self, service, running):
+        first = service.http.post(f"/task/{running}/cancel")
+        assert service.http.post(f"/task/{running}/cancel").json() == first.json()
+
+    def test_a_finished_task_is_409_with_its_status(self, service, finished):
+        response = service.http.post(f"/task/{finished['task_id']}/cancel")
+        error = assert_error(response, 409, "task_finished", "task_id")
+        assert "completed" in error["message"]
+
+    def test_an_unknown_task_is_404(self, service):
+        assert_error(service.http.post("/task/nobody/cancel"), 404, "task_not_found", "task_id")
+        assert_error(service.http.delete("/task/nobody"), 404, "task_not_found", "task_id")
+
+    def test_delete_cancels_what_is_not_finished(self, service, running):
+        answer = service.http.delete(f"/task/{running}")
+        assert (answer.status_code, answer.json()["cancelled"]) == (200, True)
+
+    def test_delete_removes_a_finished_task_with_its_files(self, service, post):
+        task_id = post({"length": "2"}).json()["task_id"]
+        service.wait(task_id)
+        answer = service.http.delete(f"/task/{task_id}")
+        assert (answer.status_code, answer.content) == (204, b"")
+        for path in (f"/task/{task_id}", f"/download/{task_id}"):
+            assert_error(service.http.get(path), 404, "task_not_found", "task_id")
+        assert list((service.folder / "data").glob(f"*/{task_id}")) == []
+
+
+class TestTasks:
+    def test_the_newest_come_first_page_by_page(self, service, post):
+        ids = [post({"length": "2"}).json()["task_id"] for _ in range(3)]
+        first = service.http.get("/tasks", params={"limit": 2}).json()
+        second = service.http.get("/tasks", params={"limit": 2, "cursor": first["next_cursor"]}).json()
+        assert [task["task_id"] for task in first["tasks"]] == [ids[2], ids[1]]
+        assert second["tasks"][0]["task_id"] == ids[0]
+
+    def test_a_listed_task_is_told_as_it_is_alone(self, service, finished):
+        page = service.http.get("/tasks", params={"status": "completed", "limit": 100}).json()
+        assert {task["status"] for task in page["tasks"]} == {"completed"}
+        assert finished in page["tasks"]
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("status", "done"), ("cursor", "x"), ("cursor", "9" * 19), ("limit", "101")]
+    )
+    def test_a_wrong_wish_is_named(self, service, name, value):
+        response = service.http.get("/tasks", params={name: value})
+        assert_error(response, 422, "invalid_request", name)
+
+
 class TestHealth:
     def test_a_ready_service_names_its_engines(self, service):
         health = service.http.get("/health").json()
@@ -360,6 +484,15 @@ class TestOrigins:
         response = service.http.post("/generate_video", headers={"Origin": "null"})
         assert response.status_code == 422
         assert response.headers["access-control-allow-origin"] == "*"
+
+    @pytest.mark.parametrize(
+        ("method", "path"), [("DELETE", "/task/x"), ("POST", "/task/x/cancel"), ("GET", "/tasks")]
+    )
+    def test_foreign_pages_may_not_end_or_list_tasks(self, service, method, path):
+        origin = {"Origin": "https://example.org"}
+        preflight = service.http.options(path, headers={**origin, "Access-Control-Request-Method": method})
+        answer = service.http.request(method, path, headers=origin)
+        assert "access-control-allow-origin" not in {**preflight.headers, **answer.headers}
 
     @pytest.mark.parametrize("path", ["/health", "/", "/openapi.json"])
     def test_other_routes_are_closed_to_foreign_pages(self, service, path):

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import uuid
 
 import pytest
 
 from serve_app.client import ClientError, EchoMimicClient
 from serve_app.launcher import ROOT
+from serve_app.task import TaskStatus
 
 
 @pytest.fixture
@@ -47,6 +49,25 @@ def test_a_failed_task_raises_with_its_error(client, nobody_file, speech_file):
 def test_an_unknown_task_raises(client):
     with pytest.raises(ClientError, match="there is no task 'nobody'"):
         client.task("nobody")
+
+
+def test_tasks_are_listed_cancelled_and_deleted(client, astronaut_file, speech_file):
+    task_id = client.generate_video(astronaut_file, speech_file, width=1024, height=1024)
+    assert client.cancel(task_id).cancelled
+    page = client.tasks(status=TaskStatus.FAILED, limit=1)
+    assert [task.task_id for task in page.tasks] == [task_id]
+    client.delete(task_id)
+    with pytest.raises(ClientError, match="there is no task"):
+        client.task(task_id)
+    assert task_id not in [task.task_id for task in client.tasks(cursor=page.next_cursor).tasks]
+
+
+def test_a_repeated_request_gives_the_same_task(client, astronaut_file, speech_file):
+    key = str(uuid.uuid4())
+    first, second = (
+        client.generate_video(astronaut_file, speech_file, idempotency_key=key, length=2) for _ in range(2)
+    )
+    assert first == second
 
 
 def test_the_command_line_shows_progress_and_says_what_it_made(

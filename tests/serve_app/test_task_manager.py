@@ -1,7 +1,10 @@
 """The life cycle of a task, told with a clock that the test moves."""
 
+import pickle
+
 import pytest
 
+from serve_app.errors import IdempotencyKeyReused, QueueFull, StorageFull, TaskFinished, TaskNotFound
 from serve_app.task import Stage, TaskStatus
 from serve_app.task_manager import TaskManager
 from serve_app.task_store import TaskStore
@@ -30,17 +33,41 @@ def store(tmp_path):
     store.close()
 
 
-def start(store, clock):
-    return TaskManager(store, lease_s=LEASE_S, stall_timeout_s=STALL_S, max_failures=3, clock=clock)
+class Disk:
+    full = False
+
+    def has_room(self):
+        return not self.full
 
 
 @pytest.fixture
-def manager(store, clock):
-    return start(store, clock)
+def disk():
+    return Disk()
+
+
+def start(store, clock, **changes):
+    limits = {"lease_s": LEASE_S, "stall_timeout_s": STALL_S, "max_failures": 3, "max_pending": 1000}
+    return TaskManager(store, **{**limits, **changes}, clock=clock)
+
+
+@pytest.fixture
+def manager(store, clock, disk):
+    return start(store, clock, has_room=disk.has_room)
+
+
+def look(manager, task_id):
+    return manager.snapshot(task_id, owner=None)
 
 
 def state(manager, task_id):
-    return manager.snapshot(task_id).task
+    return look(manager, task_id).task
+
+
+def finish(manager, ticket="ticket"):
+    """Claim the next task and complete it at once."""
+    task = manager.claim(ticket, "preview")
+    assert manager.complete(report_of(task), f"attempt-{task.attempt}.mp4")
+    return task
 
 
 class TestOrder:
@@ -62,9 +89,9 @@ class TestOrder:
     def test_the_position_in_the_queue_counts_down(self, manager):
         for name in "abc":
             manager.submit(new_task(name))
-        assert [manager.snapshot(name).queue_position for name in "abc"] == [1, 2, 3]
+        assert [look(manager, name).queue_position for name in "abc"] == [1, 2, 3]
         manager.claim("ticket", "preview")
-        assert [manager.snapshot(name).queue_position for name in "abc"] == [None, 1, 2]
+        assert [look(manager, name).queue_position for name in "abc"] == [None, 1, 2]
 
     def test_submitting_the_same_task_again_changes_nothing(self, manager):
         first = manager.submit(new_task("a"))
@@ -76,6 +103,244 @@ class TestOrder:
         manager.submit(new_task("b"))
         first = manager.claim("ticket", "preview")
         assert manager.claim("ticket", "preview") == first
+
+    def test_a_higher_priority_starts_first_and_equals_first_come_first_served(self, manager):
+        for name, priority in (("a", 0), ("b", 5), ("c", -5), ("d", 5), ("e", 0)):
+            manager.submit(new_task(name, priority=priority))
+        assert [look(manager, name).queue_position for name in "bdaec"] == [1, 2, 3, 4, 5]
+        assert [manager.claim(f"ticket {n}", "preview").id for n in range(5)] == list("bdaec")
+
+    def test_work_handed_back_gets_its_place_again(self, manager):
+        for name in "abc":
+            manager.submit(new_task(name))
+        manager.claim("1", "preview")
+        manager.hand_out(False)
+        assert [look(manager, name).queue_position for name in "abc"] == [1, 2, 3]
+
+
+class TestCancel:
+    def assert_cancelled(self, task):
+        assert (task.status, task.error, task.cancelled) == (TaskStatus.FAILED, "cancelled", True)
+        assert (task.stage, task.failures) == (None, 0)
+
+    def test_a_pending_task_ends_at_once(self, manager):
+        manager.submit(new_task("a"))
+        manager.submit(new_task("b"))
+        self.assert_cancelled(manager.cancel("a", owner=None).task)
+        assert look(manager, "b").queue_position == 1
+        assert manager.claim("1", "preview").id == "b"
+        assert manager.claim("2", "preview") is None
+
+    def test_a_running_task_ends_and_its_replica_is_told_at_the_next_report(self, manager):
+        manager.submit(new_task("a"))
+        task = manager.claim("ticket", "preview")
+        self.assert_cancelled(manager.cancel("a", owner=None).task)
+        assert not manager.report(report_of(task))
+        assert not manager.complete(report_of(task), "attempt-1.mp4")
+        manager.ticket_ended("ticket", "its replica died")
+        self.assert_cancelled(state(manager, "a"))
+
+    def test_cancelling_twice_changes_nothing(self, manager, clock):
+        manager.submit(new_task("a"))
+        first = manager.cancel("a", owner=None)
+        clock.now += 10
+        assert manager.cancel("a", owner=None) == first
+
+    def test_a_finished_task_cannot_be_cancelled(self, manager):
+        manager.submit(new_task("a"))
+        finish(manager)
+        with pytest.raises(TaskFinished, match="completed already"):
+            manager.cancel("a", owner=None)
+        assert state(manager, "a").status is TaskStatus.COMPLETED
+
+    def test_a_task_that_waits_for_its_repetition_is_not_repeated(self, manager, clock):
+        manager.submit(new_task("a"))
+        manager.lose("a", manager.claim("1", "preview").attempt, "its replica died")
+        manager.cancel("a", owner=None)
+        clock.now += 60
+        assert manager.claim("2", "preview") is None
+
+    def test_it_stays_cancelled_for_a_successor(self, manager, store, clock):
+        manager.submit(new_task("a"))
+        manager.cancel("a", owner=None)
+        successor = start(store, clock)
+        self.assert_cancelled(state(successor, "a"))
+        assert successor.claim("ticket", "preview") is None
+
+
+class TestDelete:
+    def test_a_finished_task_is_forgotten(self, manager):
+        manager.submit(new_task("a"))
+        finish(manager)
+        assert manager.delete("a", owner=None) is None
+        with pytest.raises(TaskNotFound):
+            look(manager, "a")
+
+    def test_an_unfinished_task_is_cancelled_first_and_forgotten_when_asked_again(self, manager):
+        manager.submit(new_task("a"))
+        assert manager.delete("a", owner=None).task.cancelled
+        assert manager.delete("a", owner=None) is None
+
+
+class TestOwners:
+    @pytest.fixture(autouse=True)
+    def _tasks(self, manager):
+        for name, owner in (("a", "ann"), ("b", "bob"), ("c", "ann")):
+            manager.submit(new_task(name, owner=owner, idempotency_key="k" if name != "c" else None))
+
+    @pytest.mark.parametrize("method", [TaskManager.snapshot, TaskManager.cancel, TaskManager.delete])
+    def test_another_s_task_is_not_there(self, manager, method):
+        with pytest.raises(TaskNotFound):
+            method(manager, "b", owner="ann")
+        assert state(manager, "b").status is TaskStatus.PENDING
+        assert method(manager, "a", owner="ann").task.id == "a"
+
+    def test_a_list_holds_one_s_own_tasks(self, manager):
+        def ids(owner):
+            return [snapshot.task.id for snapshot in manager.page(owner, None, None, 10).snapshots]
+
+        assert ids("ann") == ["c", "a"]
+        assert ids("eve") == []
+        assert ids(None) == ["c", "b", "a"]
+
+    def test_two_owners_may_use_the_same_key(self, manager):
+        assert manager.submit(new_task("x", owner="ann", idempotency_key="k")).id == "a"
+        assert manager.submit(new_task("y", owner="bob", idempotency_key="k")).id == "b"
+        assert manager.submit(new_task("z", owner="eve", idempotency_key="k")).id == "z"
+
+
+class TestIdempotency:
+    def test_the_same_key_gives_the_same_task(self, manager):
+        first = manager.submit(new_task("a", idempotency_key="k", fingerprint="f"))
+        assert manager.submit(new_task("b", idempotency_key="k", fingerprint="f")) == first
+        assert manager.counts()[TaskStatus.PENDING] == 1
+
+    def test_also_when_it_is_finished_and_after_a_restart(self, manager, store, clock):
+        manager.submit(new_task("a", idempotency_key="k", fingerprint="f"))
+        finish(manager)
+        again = start(store, clock).submit(new_task("b", idempotency_key="k", fingerprint="f"))
+        assert (again.id, again.status) == ("a", TaskStatus.COMPLETED)
+
+    def test_another_request_with_the_key_is_refused(self, manager):
+        manager.submit(new_task("a", idempotency_key="k", fingerprint="f"))
+        with pytest.raises(IdempotencyKeyReused, match="'k' was used before"):
+            manager.submit(new_task("b", idempotency_key="k", fingerprint="g"))
+
+    def test_a_deleted_task_frees_its_key(self, manager):
+        manager.submit(new_task("a", idempotency_key="k", fingerprint="f"))
+        finish(manager)
+        manager.delete("a", owner=None)
+        assert manager.submit(new_task("b", idempotency_key="k", fingerprint="g")).id == "b"
+
+
+class TestPages:
+    def test_pages_hold_every_task_once_the_newest_first(self, manager):
+        for name in "abcde":
+            manager.submit(new_task(name))
+        seen, cursor = [], None
+        for _ in range(3):
+            page = manager.page(None, None, cursor, 2)
+            seen += [snapshot.task.id for snapshot in page.snapshots]
+            cursor = page.next_cursor
+        assert (seen, cursor) == (list("edcba"), None)
+
+    def test_a_page_that_holds_just_the_rest_is_the_last(self, manager):
+        for name in "ab":
+            manager.submit(new_task(name))
+        assert manager.page(None, None, None, 2).next_cursor is None
+
+    def test_tasks_are_shown_as_they_stand(self, manager):
+        for name in "abc":
+            manager.submit(new_task(name))
+        finish(manager)
+        manager.report(report_of(manager.claim("2", "preview"), progress=0.25))
+        by_status = {status: manager.page(None, status, None, 10).snapshots for status in TaskStatus}
+        assert {status: [s.task.id for s in found] for status, found in by_status.items()} == {
+            TaskStatus.COMPLETED: ["a"],
+            TaskStatus.PROCESSING: ["b"],
+            TaskStatus.PENDING: ["c"],
+            TaskStatus.FAILED: [],
+        }
+        assert by_status[TaskStatus.PROCESSING][0].task.progress == 0.25
+        assert by_status[TaskStatus.PENDING][0].queue_position == 1
+
+
+class TestPressure:
+    @pytest.fixture
+    def crowded(self, store, clock):
+        """A manager with two places, both taken."""
+        manager = start(store, clock, max_pending=2)
+        for name in "ab":
+            manager.submit(new_task(name, idempotency_key=name))
+        return manager
+
+    def test_more_tasks_than_may_wait_are_refused(self, crowded):
+        with pytest.raises(QueueFull, match="2 tasks are pending"):
+            crowded.submit(new_task("c"))
+        with pytest.raises(QueueFull):
+            crowded.admit(owner=None, idempotency_key="c")
+        assert crowded.counts()[TaskStatus.PENDING] == 2
+
+    def test_a_task_that_was_accepted_before_is_still_answered(self, crowded):
+        crowded.admit(owner=None, idempotency_key="a")
+        assert crowded.submit(new_task("again", idempotency_key="a")).id == "a"
+
+    def test_there_is_room_as_soon_as_one_starts(self, crowded):
+        crowded.claim("ticket", "preview")
+        crowded.admit(owner=None, idempotency_key=None)
+        assert crowded.submit(new_task("c")).id == "c"
+
+    def test_a_refused_client_is_told_when_the_next_task_starts(self, store, clock):
+        manager = start(store, clock, max_pending=1)
+        manager.submit(new_task("a"))
+        task = manager.claim("1", "preview")
+        manager.submit(new_task("b"))
+        clock.now += 10
+        manager.report(report_of(task, progress=0.25))
+        with pytest.raises(QueueFull) as caught:
+            manager.admit(owner=None, idempotency_key=None)
+        assert caught.value.headers == {"Retry-After": "30"}
+        clock.now += 5.5
+        manager.report(report_of(task, progress=0.99))
+        with pytest.raises(QueueFull) as caught:
+            manager.admit(owner=None, idempotency_key=None)
+        assert caught.value.headers == {"Retry-After": "1"}
+
+    def test_a_refusal_is_whole_in_another_process(self, crowded):
+        with pytest.raises(QueueFull) as caught:
+            crowded.submit(new_task("c"))
+        arrived = pickle.loads(pickle.dumps(caught.value))
+        assert (arrived.message, arrived.headers) == (caught.value.message, {"Retry-After": "30"})
+
+
+class TestFullDisk:
+    def test_new_tasks_are_refused(self, manager, disk):
+        disk.full = True
+        with pytest.raises(StorageFull):
+            manager.admit(owner=None, idempotency_key=None)
+        with pytest.raises(StorageFull):
+            manager.submit(new_task("a"))
+
+    def test_accepted_tasks_wait_for_room(self, manager, disk):
+        manager.submit(new_task("a"))
+        disk.full = True
+        assert manager.waiting("preview") == 0
+        assert manager.claim("1", "preview") is None
+        disk.full = False
+        assert manager.claim("2", "preview").id == "a"
+
+    def test_an_attempt_that_finds_no_room_is_no_failure(self, manager, disk):
+        manager.submit(new_task("a"))
+        task = manager.claim("1", "preview")
+        disk.full = True
+        manager.lose("a", task.attempt, "ffmpeg could not write the video")
+        assert (state(manager, "a").status, state(manager, "a").failures) == (TaskStatus.PENDING, 0)
+
+    def test_work_that_runs_may_still_complete(self, manager, disk):
+        manager.submit(new_task("a"))
+        report = report_of(manager.claim("1", "preview"))
+        disk.full = True
+        assert manager.complete(report, "attempt-1.mp4")
 
 
 class TestProgress:
@@ -116,18 +381,18 @@ class TestProgress:
         task = manager.claim("ticket", "preview")
         clock.now += 10
         manager.report(report_of(task, progress=0.25))
-        assert manager.snapshot("a").eta_seconds == pytest.approx(30)
+        assert look(manager, "a").eta_seconds == pytest.approx(30)
 
     def test_the_eta_of_a_pending_task_is_learnt_from_finished_ones(self, manager, clock):
         for name in "abc":
             manager.submit(new_task(name))
-        assert manager.snapshot("b").eta_seconds is None
+        assert look(manager, "b").eta_seconds is None
         task = manager.claim("1", "preview")
         clock.now += 20
         manager.complete(report_of(task), "v.mp4")
         manager.claim("2", "preview")
         clock.now += 5
-        assert manager.snapshot("c").eta_seconds == pytest.approx(15 + 20)
+        assert look(manager, "c").eta_seconds == pytest.approx(15 + 20)
 
 
 class TestFencing:
@@ -193,6 +458,22 @@ class TestFaults:
         manager.ticket_ended("1", "its replica died")
         assert state(manager, "a").status is TaskStatus.PENDING
         assert state(manager, "b").status is TaskStatus.PROCESSING
+
+    def test_a_ticket_that_ends_before_its_replica_claimed_is_no_failure(self, manager):
+        manager.submit(new_task("a"))
+        for number in range(10):
+            manager.ticket_ended(f"ticket {number}", "its replica died")
+        assert (state(manager, "a").status, state(manager, "a").failures) == (TaskStatus.PENDING, 0)
+        assert manager.claim("ticket", "preview").attempt == 1
+
+    def test_the_pause_doubles_with_every_failure(self, manager, clock):
+        manager.submit(new_task("a"))
+        for pause in (1, 2):
+            manager.lose("a", manager.claim(f"before {pause}", "preview").attempt, "its replica died")
+            clock.now += pause - 0.1
+            assert manager.claim("too early", "preview") is None
+            clock.now += 0.2
+        assert manager.claim("in time", "preview").attempt == 3
 
     def test_silence_longer_than_the_lease_loses_the_attempt(self, manager, clock):
         manager.submit(new_task("a"))

@@ -1,46 +1,86 @@
 """The journal keeps every field of a task, in the order of submission, across restarts."""
 
+import contextlib
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from serve_app.errors import JournalUnavailable, StorageFull
+from serve_app.journal_schema import SCHEMA_VERSION
+from serve_app.launcher import ROOT
 from serve_app.task import Stage, TaskStatus
-from serve_app.task_store import SCHEMA_VERSION, TaskStore
+from serve_app.task_store import TaskStore
 from tests.serve_app.tasks import new_task
 
-
-@pytest.fixture
-def url(tmp_path):
-    return f"sqlite:///{tmp_path / 'below' / 'tasks.db'}"
+JOURNAL_1 = (ROOT / "tests" / "data" / "journal_1.sql").read_text()
 
 
-@pytest.fixture
-def store(url):
-    store = TaskStore(url)
-    yield store
-    store.close()
+@contextmanager
+def database(url):
+    """A connection past the store."""
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+def fill(disk):
+    """Write a file until the disk is full; returns its path."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return ballast
+
+
+def add_many(store):
+    for number in range(1000):
+        store.add(new_task(f"task {number}", error="x" * 1000))
+
+
+def first_release(url):
+    """Write the journal of the first release."""
+    script = JOURNAL_1
+    if url.startswith("postgresql"):
+        script = script.replace("sequence INTEGER NOT NULL", "sequence SERIAL NOT NULL")
+        script += "SELECT setval('tasks_sequence_seq', 3);"
+    else:
+        Path(sa.make_url(url).database).parent.mkdir()
+    with database(url) as connection:
+        for statement in script.split(";\n"):
+            if statement.strip():
+                connection.exec_driver_sql(statement.replace("%", "%%"))
 
 
 def test_a_task_is_read_back_as_it_was_written(store):
-    task = new_task("a", warnings=("one", "two"), audio_seconds=1.5)
-    store.add(task)
-    assert store.get("a") == task
+    task = new_task(
+        "a", warnings=("one", "two"), audio_seconds=1.5, priority=-3, owner="ann", idempotency_key="k",
+        fingerprint="f" * 64, cancelled=True, created_at=1_800_000_000.123456,
+    )  # fmt: skip
+    added = store.add(task)
+    assert store.get("a") == added == replace(task, sequence=added.sequence)
 
 
-def test_a_saved_change_is_read_back_by_a_later_process(store, url):
-    store.add(new_task("a"))
+def test_a_saved_change_is_read_back_by_a_later_process(store, journal_url):
     changed = replace(
-        new_task("a"), status=TaskStatus.PROCESSING, stage=Stage.GENERATING, attempt=2, ticket_id="t"
+        store.add(new_task("a")),
+        status=TaskStatus.PROCESSING,
+        stage=Stage.GENERATING,
+        attempt=2,
+        ticket_id="t",
     )
     store.save(changed)
-    later = TaskStore(url)
+    later = TaskStore(journal_url)
     assert later.get("a") == changed
     later.close()
 
 
-def test_an_unknown_task_is_none(store):
-    assert store.get("nobody") is None
+@pytest.mark.parametrize("task_id", ["nobody", "", "no\0body", "☃" * 5000])
+def test_an_unknown_task_is_none(store, task_id):
+    assert store.get(task_id) is None
 
 
 def test_unfinished_tasks_come_in_the_order_of_submission(store):
@@ -57,16 +97,147 @@ def test_the_same_id_is_accepted_only_once(store):
         store.add(new_task("a"))
 
 
-def test_a_journal_of_another_schema_is_refused_by_both_versions(store, url):
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(sa.text("update schema_version set version = 99"))
-    engine.dispose()
-    with pytest.raises(RuntimeError, match=f"version 99, this release reads version {SCHEMA_VERSION}"):
-        TaskStore(url)
+def test_a_deleted_task_is_gone(store):
+    store.add(new_task("a"))
+    store.delete("a")
+    store.delete("a")
+    assert store.get("a") is None
 
 
-def test_sqlite_writes_survive_a_power_cut(store):
-    with store._engine.connect() as connection:
-        assert connection.execute(sa.text("pragma journal_mode")).scalar() == "wal"
-        assert connection.execute(sa.text("pragma synchronous")).scalar() == 2  # FULL
+class TestIdempotencyKeys:
+    def test_a_task_is_found_by_owner_and_key(self, store):
+        store.add(new_task("a", idempotency_key="k"))
+        store.add(new_task("b", idempotency_key="k", owner="ann"))
+        assert store.with_key(None, "k").id == "a"
+        assert store.with_key("ann", "k").id == "b"
+        assert store.with_key("bob", "k") is None
+        assert store.with_key(None, "other") is None
+
+    @pytest.mark.parametrize("owner", [None, "ann"])
+    def test_an_owner_can_use_a_key_only_once(self, store, owner):
+        store.add(new_task("a", idempotency_key="k", owner=owner))
+        with pytest.raises(sa.exc.IntegrityError):
+            store.add(new_task("b", idempotency_key="k", owner=owner))
+
+    def test_tasks_without_a_key_do_not_clash(self, store):
+        store.add(new_task("a"))
+        store.add(new_task("b"))
+        assert len(store.unfinished()) == 2
+
+
+class TestLists:
+    @pytest.fixture(autouse=True)
+    def _tasks(self, store):
+        for name, owner in (("a", "ann"), ("b", None), ("c", "ann"), ("d", "bob")):
+            store.add(new_task(name, owner=owner))
+        store.save(replace(store.get("a"), status=TaskStatus.COMPLETED, finished_at=100.0))
+        store.save(replace(store.get("d"), status=TaskStatus.FAILED, finished_at=50.0))
+
+    def newest(self, store, **changes):
+        wanted = {"owner": None, "status": None, "before": None, "limit": 10, **changes}
+        return "".join(task.id for task in store.newest(**wanted))
+
+    def test_the_newest_come_first(self, store):
+        assert self.newest(store) == "dcba"
+
+    def test_an_owner_sees_its_own_only(self, store):
+        assert self.newest(store, owner="ann") == "ca"
+
+    def test_a_status_is_one_of_four(self, store):
+        assert self.newest(store, status=TaskStatus.PENDING) == "cb"
+        assert self.newest(store, status=TaskStatus.PENDING, owner="ann") == "c"
+
+    def test_a_page_begins_where_another_ended(self, store):
+        assert self.newest(store, limit=2) == "dc"
+        assert self.newest(store, limit=2, before=store.get("c").sequence) == "ba"
+        assert self.newest(store, before=10**17) == "dcba"
+
+    def test_what_finished_before_a_time_is_listed_oldest_first(self, store):
+        assert [task.id for task in store.finished_before(101, 10)] == ["d", "a"]
+        assert [task.id for task in store.finished_before(101, 1)] == ["d"]
+        assert [task.id for task in store.finished_before(100, 10)] == ["d"]
+
+    def test_known_tasks_are_told_from_unknown_ones(self, store):
+        assert set(store.known(["a", "nobody", "d"])) == {"a", "d"}
+
+
+class TestSchema:
+    def test_a_journal_of_the_first_release_is_taken_over(self, journal_url):
+        first_release(journal_url)
+        store = TaskStore(journal_url)
+        assert [task.id for task in store.unfinished()] == ["waiting", "running"]
+        done = store.get("done")
+        assert (done.video, done.warnings, done.finished_at) == ("attempt-1.mp4", ("a warning",), 1010.5)
+        assert (done.priority, done.owner, done.idempotency_key, done.cancelled) == (0, None, None, False)
+        assert store.add(new_task("new", idempotency_key="k", priority=2)).sequence == 4
+        store.close()
+        with database(journal_url) as connection:
+            assert (
+                connection.execute(sa.text("select version from schema_version")).scalar() == SCHEMA_VERSION
+            )
+
+    def test_a_migrated_journal_has_the_schema_of_a_new_one(self, journal_url):
+        first_release(journal_url)
+        TaskStore(journal_url).close()
+        with database(journal_url) as connection:
+            migrated = _describe(connection)
+            connection.execute(sa.text("drop table tasks"))
+            connection.execute(sa.text("drop table schema_version"))
+        TaskStore(journal_url).close()
+        with database(journal_url) as connection:
+            assert _describe(connection) == migrated
+
+    def test_a_step_that_fails_leaves_the_journal_as_it_was(self, journal_url):
+        first_release(journal_url)
+        with database(journal_url) as connection:
+            connection.execute(sa.text("CREATE TABLE ix_tasks_finished_at (in_the_way INTEGER)"))
+        with pytest.raises((JournalUnavailable, sa.exc.ProgrammingError)):
+            TaskStore(journal_url)
+        with database(journal_url) as connection:
+            assert "owner" not in {column["name"] for column in sa.inspect(connection).get_columns("tasks")}
+            assert connection.execute(sa.text("select version from schema_version")).scalar() == 1
+
+    def test_a_journal_of_a_newer_release_is_refused_with_both_versions(self, store, journal_url):
+        with database(journal_url) as connection:
+            connection.execute(sa.text("update schema_version set version = 99"))
+        with pytest.raises(RuntimeError, match=f"version 99, .* up to {SCHEMA_VERSION}"):
+            TaskStore(journal_url)
+
+
+class TestFaults:
+    def test_sqlite_writes_survive_a_power_cut(self, tmp_path):
+        store = TaskStore(f"sqlite:///{tmp_path}/tasks.db")
+        with store._engine.connect() as connection:
+            assert connection.execute(sa.text("pragma journal_mode")).scalar() == "wal"
+            assert connection.execute(sa.text("pragma synchronous")).scalar() == 2  # FULL
+        store.close()
+
+    def test_a_full_disk_is_told_and_loses_nothing(self, small_disk):
+        store = TaskStore(f"sqlite:///{small_disk}/tasks.db")
+        first = store.add(new_task("first"))
+        ballast = fill(small_disk)
+        with pytest.raises(StorageFull):
+            add_many(store)
+        assert store.get("first") == first
+        ballast.unlink()
+        assert store.add(new_task("later")).sequence == len(store.unfinished())
+        store.close()
+
+    def test_a_database_that_cannot_be_reached_is_told_without_its_address(self, tmp_path):
+        with pytest.raises(JournalUnavailable) as caught:
+            TaskStore(f"postgresql://me:secret@/tasks?host={tmp_path}")
+        assert "secret" not in str(caught.value)
+        assert str(tmp_path) not in str(caught.value)
+
+
+def _describe(connection):
+    """The columns, and how the database itself words the indexes."""
+    columns = {
+        column["name"]: (str(column["type"]), column["nullable"])
+        for column in sa.inspect(connection).get_columns("tasks")
+    }
+    if connection.dialect.name == "sqlite":
+        indexes = "select sql from sqlite_master where type = 'index' and sql is not null"
+    else:
+        indexes = "select indexdef from pg_indexes where tablename = 'tasks'"
+    return columns, sorted(connection.execute(sa.text(indexes)).scalars())

@@ -1,0 +1,86 @@
+"""The tables of the task journal, and the way from those of earlier releases."""
+
+import itertools
+
+import sqlalchemy as sa
+
+_metadata = sa.MetaData()
+
+_version = sa.Table("schema_version", _metadata, sa.Column("version", sa.Integer, primary_key=True))
+
+tasks = sa.Table(
+    "tasks",
+    _metadata,
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.String(36), unique=True, nullable=False),
+    sa.Column("engine", sa.String(32), nullable=False),
+    sa.Column("params", sa.JSON, nullable=False),
+    sa.Column("requested_device", sa.String(32), nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("owner", sa.String(64)),
+    sa.Column("idempotency_key", sa.String(255)),
+    sa.Column("fingerprint", sa.String(64)),
+    sa.Column("status", sa.String(16), nullable=False, index=True),
+    sa.Column("stage", sa.String(16)),
+    sa.Column("progress", sa.Float, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("ticket_id", sa.String(36)),
+    sa.Column("device", sa.String(32)),
+    sa.Column("frames_requested", sa.Integer),
+    sa.Column("frames_generated", sa.Integer, nullable=False),
+    sa.Column("audio_seconds", sa.Float),
+    sa.Column("warnings", sa.JSON, nullable=False),
+    sa.Column("video", sa.String(64)),
+    sa.Column("error", sa.Text),
+    sa.Column("cancelled", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("started_at", sa.Float),
+    sa.Column("finished_at", sa.Float, index=True),
+)
+
+# Two owners may use the same key, and without API keys there is one owner, who has no name.
+sa.Index(
+    "ix_tasks_owner_idempotency_key",
+    sa.func.coalesce(tasks.c.owner, ""),
+    tasks.c.idempotency_key,
+    unique=True,
+)
+
+# What leads from version 1 to 2, from 2 to 3, and so on; never changed once released.
+_STEPS = (
+    (
+        "ALTER TABLE tasks ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE tasks ADD COLUMN owner VARCHAR(64)",
+        "ALTER TABLE tasks ADD COLUMN idempotency_key VARCHAR(255)",
+        "ALTER TABLE tasks ADD COLUMN fingerprint VARCHAR(64)",
+        "ALTER TABLE tasks ADD COLUMN cancelled BOOLEAN NOT NULL DEFAULT false",
+        "CREATE INDEX ix_tasks_finished_at ON tasks (finished_at)",
+        "CREATE UNIQUE INDEX ix_tasks_owner_idempotency_key ON tasks (coalesce(owner, ''), idempotency_key)",
+    ),
+)
+
+SCHEMA_VERSION = len(_STEPS) + 1
+
+
+def migrate(connection: sa.Connection) -> None:
+    """Bring a journal of any earlier release, or an empty database, to the schema of this one.
+
+    Raises:
+        RuntimeError: the journal was written by a newer release.
+    """
+    _version.create(connection, checkfirst=True)
+    found = connection.execute(sa.select(_version.c.version)).scalar_one_or_none()
+    if found is None:
+        _metadata.create_all(connection)
+        connection.execute(_version.insert().values(version=SCHEMA_VERSION))
+        return
+    if found > SCHEMA_VERSION:
+        raise RuntimeError(
+            f"the task journal has schema version {found}, and this release knows versions up to "
+            f"{SCHEMA_VERSION}: a newer one wrote it"
+        )
+    # First of all: with this Python's sqlite3 begins the transaction that makes the steps one.
+    connection.execute(_version.update().values(version=SCHEMA_VERSION))
+    for statement in itertools.chain(*_STEPS[found - 1 :]):
+        connection.execute(sa.text(statement))

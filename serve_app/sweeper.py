@@ -1,0 +1,63 @@
+"""Removes what has had its time: old tasks, uploads nobody needs any more, files without a task."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from serve_app.storage import Storage
+from serve_app.task import Task
+from serve_app.task_store import TaskStore
+
+# Files that no row names may belong to a request that is being received. They are written within
+# seconds, and the task manager is waited for no longer than half a minute.
+_SETTLING_S = 600.0
+
+_BATCH = 200
+
+
+@dataclass(frozen=True)
+class Sweeper:
+    """Sweeps a storage by what the journal says; tasks that are not finished are left alone.
+
+    Args:
+        store: the journal.
+        storage: where uploads and videos lie.
+        keep_tasks_s: seconds that a finished task is kept, with its video.
+        keep_uploads_s: seconds that the uploads of a finished task are kept.
+        clock: seconds since the epoch.
+    """
+
+    store: TaskStore
+    storage: Storage
+    keep_tasks_s: float
+    keep_uploads_s: float
+    clock: Callable[[], float] = time.time
+
+    def sweep(self) -> None:
+        """Remove what has had its time. Blocks for as long as the files take."""
+        while old := self.store.finished_before(self.clock() - self.keep_tasks_s, _BATCH):
+            for task in old:
+                # In this order: a task that is still listed has its video.
+                self.store.delete(task.id)
+                self.storage.remove(task.id)
+        for task_ids in _batches(self.storage.task_ids()):
+            tasks = self.store.known(task_ids)
+            for task_id in task_ids:
+                self._sweep_files(task_id, tasks.get(task_id))
+
+    def _sweep_files(self, task_id: str, task: Task | None) -> None:
+        now = self.clock()
+        if task is None:
+            if self.storage.changed_at(task_id) < now - _SETTLING_S:
+                self.storage.remove(task_id)
+        elif task.finished_at is not None:
+            self.storage.remove_other_videos(task_id, task.video)
+            if task.finished_at < now - self.keep_uploads_s:
+                self.storage.remove_uploads(task_id)
+
+
+def _batches(task_ids: Iterable[str]) -> Iterator[list[str]]:
+    remaining = iter(task_ids)
+    while batch := list(itertools.islice(remaining, _BATCH)):
+        yield batch

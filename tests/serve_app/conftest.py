@@ -1,0 +1,63 @@
+"""A task journal on each database that can keep one."""
+
+import itertools
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from serve_app.task_store import TaskStore
+from tests.postgres import programs, run_postgres
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL server of our own."""
+    bin_folder = programs()
+    if bin_folder is None:
+        pytest.skip("PostgreSQL's initdb is not installed")
+    with run_postgres(bin_folder) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def journal_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """One after the other, the URL of an empty SQLite file and of an empty PostgreSQL database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'below' / 'tasks.db'}"
+    return _new_database(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def store(journal_url: str) -> Iterator[TaskStore]:
+    store = TaskStore(journal_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one MiB."""
+    if not hasattr(os, "getuid") or os.getuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("mounting is not allowed here")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def _new_database(server_url: str) -> str:
+    name = f"tasks_{next(_numbers)}"
+    engine = sa.create_engine(server_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return server_url.replace("/postgres?", f"/{name}?")
