@@ -36,6 +36,7 @@ from serve_app.schemas import (
 from serve_app.settings import EngineName, Settings
 from serve_app.storage import Storage
 from serve_app.task import Task, TaskStatus
+from serve_app.webhooks import resolve
 
 OPEN_ROUTES = frozenset({"generate_video", "task", "download"})
 
@@ -127,6 +128,8 @@ class Routes:
         idempotency_key: IdempotencyKey = None,
     ) -> SubmittedTask:
         """Accept a portrait and a speech clip; the video is made in the background."""
+        if form.webhook_url is not None:
+            await resolve(form.webhook_url, allow_private=self._settings.allow_private_webhooks)
         # A client that hangs up cancels us; its upload is then either accepted or discarded all the same.
         accepting = asyncio.create_task(self._accept(form, owner, idempotency_key))
         self._accepting.add(accepting)
@@ -135,7 +138,12 @@ class Routes:
 
     async def task(self, task_id: str, owner: Owner) -> TaskResponse:
         """How a task stands."""
-        return TaskResponse.of(await self._manager.call(TaskManagerActor.snapshot, task_id, owner))
+        answer = TaskResponse.of(await self._manager.call(TaskManagerActor.snapshot, task_id, owner))
+        why = self._choice.left_out.get(answer.engine)
+        if why is not None and answer.status is TaskStatus.PENDING:
+            # It was accepted by an earlier start of the service, which had the engine.
+            answer.warnings.append(f"waits for the engine {answer.engine!r}, which is not deployed: {why}")
+        return answer
 
     async def tasks(
         self,
@@ -215,6 +223,7 @@ class Routes:
             params=form.params(self._settings.default_params(engine)),
             requested_device=form.device,
             priority=form.priority,
+            webhook_url=form.webhook_url,
             created_at=time.time(),
             warnings=tuple(f"unknown field {name!r} was ignored" for name in form.ignored_fields()),
         )

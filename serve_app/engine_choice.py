@@ -23,7 +23,7 @@ class EngineChoice:
     """
 
     default: EngineName
-    left_out: Mapping[EngineName, str]
+    left_out: Mapping[str, str]
 
     @property
     def deployed(self) -> list[EngineName]:

@@ -20,12 +20,14 @@ from ray.serve.schema import ApplicationStatus
 
 from serve_app.errors import ApiError, JournalUnavailable, ManagerUnavailable, StorageFull
 from serve_app.health import Health, examine
+from serve_app.notifier import Notifier
 from serve_app.settings import APP_NAME, DEPLOYMENTS, Settings
 from serve_app.storage import Storage
 from serve_app.sweeper import Sweeper
 from serve_app.task import Task, TaskReport
 from serve_app.task_manager import TaskManager
 from serve_app.task_store import TaskStore
+from serve_app.webhooks import load_secret
 
 NAMESPACE = "echomimic"
 ACTOR_NAME = "task_manager"
@@ -38,6 +40,7 @@ AUTOSCALING_ENVIRONMENT = {"RAY_SERVE_COLLECT_AUTOSCALING_METRICS_ON_HANDLE": "0
 
 _SUPERVISION_PERIOD_S = 1.0
 _SWEEP_PERIOD_S = 60.0
+_NOTIFICATION_PERIOD_S = 1.0
 _OBSERVATION_TIMEOUT_S = 10.0
 _CALL_PAUSE_S = 0.5
 
@@ -66,7 +69,10 @@ class TaskManagerActor(TaskManager):
         self._settings = settings
         self._waiting_tickets: dict[str, set[str]] = {engine: set() for engine in DEPLOYMENTS}
         self._health = Health()
-        self._background = {asyncio.create_task(self._supervise()), asyncio.create_task(self._sweep())}
+        secret = load_secret(settings.data_dir / "webhook_secret")
+        self._notifier = Notifier(self._store, secret, settings.allow_private_webhooks)
+        loops = (self._supervise, self._sweep, self._notify)
+        self._background = {asyncio.create_task(loop()) for loop in loops}
 
     def identity(self) -> tuple[int, Settings]:
         """The version of this actor's code and the settings it runs with."""
@@ -110,6 +116,14 @@ class TaskManagerActor(TaskManager):
             except Exception:
                 logger.exception("old files could not be removed; another time")
             await asyncio.sleep(_SWEEP_PERIOD_S)
+
+    async def _notify(self) -> None:
+        while True:
+            try:
+                await self._notifier.notify()
+            except Exception:
+                logger.exception("webhooks could not be sent; another time")
+            await asyncio.sleep(_NOTIFICATION_PERIOD_S)
 
     async def _observe(self) -> None:
         try:

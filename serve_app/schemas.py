@@ -110,6 +110,10 @@ class GenerateVideoForm(BaseModel):
 
     priority: int = Field(0, ge=-100, le=100, description="Higher starts first; equal ones first come.")
 
+    webhook_url: str | None = Field(
+        None, description="Who is told of the task's end: an http or https URL of a public address."
+    )
+
     def params(self, defaults: GenerationParams) -> GenerationParams:
         """The numbers an engine needs.
 
@@ -145,6 +149,8 @@ def allowed_values(field_name: str) -> str | None:
         return "a file"
     if get_origin(field.annotation) is Literal:
         return ", ".join(repr(choice) for choice in get_args(field.annotation))
+    if field_name == "webhook_url":
+        return "an http or https URL"
     kind = "a whole number" if field.annotation is int else "a number"
     bounds = {type(item): item for item in field.metadata}
     text = f"{kind} from {bounds[Ge].ge} to {bounds[Le].le}"
@@ -247,7 +253,7 @@ class HealthResponse(BaseModel):
     ready: bool = Field(description="Whether a task sent now would be worked on.")
     reason: str | None = Field(description="Why the service is not ready.")
     engine: EngineName = Field(description="What makes the video of a task that asks for no engine.")
-    engines: dict[EngineName, EngineHealth]
+    engines: dict[str, EngineHealth]
     pending: int = Field(description="Tasks that wait.")
     processing: int = Field(description="Tasks that are worked on.")
 

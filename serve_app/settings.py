@@ -97,6 +97,9 @@ class Settings(_Settings):
         7 * DAY_S, ge=0, description="Seconds a finished task is kept, with its video."
     )
     keep_uploads_s: float = Field(3600, ge=0, description="Seconds the uploads of a finished task are kept.")
+    allow_private_webhooks: bool = Field(
+        False, description="Whether webhooks may go to addresses of this machine and of private networks."
+    )
     echomimic: EchoMimicSettings = Field(EchoMimicSettings(), description="The diffusion engine.")
     preview: EngineSettings = Field(EngineSettings(), description="The CPU preview engine.")
 

@@ -62,6 +62,9 @@ class Task:
     video: str | None = None  # name below the task's folder, set with `completed`
     error: str | None = None
     cancelled: bool = False  # failed, because somebody asked for it
+    webhook_url: str | None = None  # who is told of the end
+    webhook_failures: int = 0
+    webhook_at: float | None = None  # when the next attempt to tell is due; None before the end and after
     started_at: float | None = None
     finished_at: float | None = None
 

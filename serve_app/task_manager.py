@@ -316,7 +316,8 @@ class TaskManager:
         )
 
     def _finish(self, task: Task) -> Task:
-        task = replace(task, stage=None, finished_at=self._clock())
+        now = self._clock()
+        task = replace(task, stage=None, finished_at=now, webhook_at=now if task.webhook_url else None)
         self._save(task)
         self._forecast.learn(task)
         return task

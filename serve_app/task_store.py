@@ -93,6 +93,11 @@ class TaskStore:
         query = tasks.select().where(tasks.c.finished_at < time)
         return self._select(query.order_by(tasks.c.finished_at).limit(limit))
 
+    def webhooks_due(self, time: float, limit: int) -> list[Task]:
+        """Tasks whose end is to be told by this time (seconds since the epoch), the longest due first."""
+        query = tasks.select().where(tasks.c.webhook_at <= time)
+        return self._select(query.order_by(tasks.c.webhook_at).limit(limit))
+
     def newest(
         self, *, owner: str | None, status: TaskStatus | None, before: int | None, limit: int
     ) -> list[Task]:

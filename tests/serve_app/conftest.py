@@ -1,9 +1,11 @@
-"""A task journal on each database that can keep one."""
+"""A task journal on each database that can keep one, and somebody who receives webhooks."""
 
 import itertools
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,36 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting is not allowed here")
     yield disk
     subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Keeps what it is sent; /moved redirects, /broken fails."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.received.append((self.path, headers, body))
+        status = {"/moved": 302, "/broken": 500}.get(self.path, 204)
+        self.send_response(status)
+        if status == 302:
+            self.send_header("location", "/there")
+        self.end_headers()
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    server.received = []
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 def _new_database(server_url: str) -> str:

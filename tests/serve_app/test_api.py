@@ -82,6 +82,12 @@ class TestGenerateVideo:
         assert error["allowed"] == "preview"
         assert "weights are missing" in error["message"]
 
+    def test_a_webhook_to_this_machine_is_refused(self, post):
+        error = assert_error(
+            post({"webhook_url": "http://127.0.0.1/"}), 422, "invalid_request", "webhook_url"
+        )
+        assert "127.0.0.1" in error["message"]
+
     @pytest.mark.parametrize("missing", ["reference_image", "audio_file"])
     def test_a_missing_file_is_named(self, post, missing):
         assert_error(post(**{missing: None}), 422, "invalid_request", missing)

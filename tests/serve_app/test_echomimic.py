@@ -1,6 +1,7 @@
 """EchoMimic behind the real service: its small sibling, with made-up weights, on the CPU."""
 
 import pytest
+from standardwebhooks import Webhook
 
 from tests.service import poll, run_service
 
@@ -26,7 +27,8 @@ def diffusion(tmp_path_factory, weights):
     """A service whose default engine is the small EchoMimic, with the preview scaled to zero."""
     echomimic = {"preset": "tiny", "weights_dir": str(weights), "num_gpus": 0, "num_cpus": 0.8}
     folder = tmp_path_factory.mktemp("diffusion")
-    with run_service(folder, echomimic=echomimic, preview={"min_replicas": 0, "num_cpus": 0.8}) as running:
+    preview = {"min_replicas": 0, "num_cpus": 0.8}
+    with run_service(folder, echomimic=echomimic, preview=preview, allow_private_webhooks=True) as running:
         yield running
 
 
@@ -60,6 +62,30 @@ def test_two_tasks_in_a_row_are_made_by_the_same_replica(diffusion, astronaut_fi
     assert first["finished_at"] <= second["started_at"]
     videos = [diffusion.http.get(f"/download/{task}").content for task in tasks]
     assert videos[0] != videos[1]
+
+
+def test_a_task_can_be_cancelled_in_the_middle_of_its_diffusion(diffusion, astronaut_file, speech_file):
+    # So many steps that it would go on for minutes.
+    long = diffusion.submit(astronaut_file, speech_file, **{**SMALL, "steps": 100, "length": 120})
+    started = diffusion.wait_for(long, lambda task: task["stage"] == "generating" and task["progress"] > 0.06)
+    assert started["progress"] < 0.5
+    answer = diffusion.http.delete(f"/task/{long}").json()
+    assert (answer["status"], answer["error"], answer["cancelled"]) == ("failed", "cancelled", True)
+    assert answer["frames_generated"] == 0
+    # The replica is free again, and as good as new.
+    after = diffusion.wait(diffusion.submit(astronaut_file, speech_file, **SMALL))
+    assert (after["status"], after["attempt"]) == ("completed", 1)
+    assert diffusion.http.get(f"/download/{long}").status_code == 409
+
+
+def test_the_end_of_a_task_is_told_to_its_webhook(diffusion, astronaut_file, speech_file, receiver):
+    task_id = diffusion.submit(astronaut_file, speech_file, **SMALL, webhook_url=f"{receiver.url}/hook")
+    ((path, headers, body),) = poll(lambda: receiver.received)
+    assert (path, headers["webhook-id"]) == ("/hook", f"msg_{task_id}")
+    secret = (diffusion.folder / "data" / "webhook_secret").read_text().strip()
+    message = Webhook(secret).verify(body, headers)
+    assert message["type"] == "task.completed"
+    assert message["data"] == diffusion.task(task_id)
 
 
 def test_health_names_the_engine_and_both_deployments(diffusion):

@@ -168,6 +168,19 @@ class TestCancel:
         assert successor.claim("ticket", "preview") is None
 
 
+class TestWebhook:
+    def test_its_first_message_is_due_with_the_end_whatever_the_end(self, manager, store, clock):
+        manager.submit(new_task("a", webhook_url="https://example.org/"))
+        assert store.get("a").webhook_at is None
+        manager.cancel("a", owner=None)
+        assert store.get("a").webhook_at == clock.now
+
+    def test_without_one_nothing_is_due(self, manager, store):
+        manager.submit(new_task("a"))
+        finish(manager)
+        assert store.get("a").webhook_at is None
+
+
 class TestDelete:
     def test_a_finished_task_is_forgotten(self, manager):
         manager.submit(new_task("a"))
