@@ -22,11 +22,11 @@ def read(picture: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def combine(weights: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """The sum of fields [k, ...] by their weights [k]. Most weights are 0 most of the time."""
+    """The sum of fields [k, rows, columns, c] by their weights [k]. Most weights are 0 most of the time."""
     total: np.ndarray = np.zeros_like(basis[0])
     for weight, field in zip(weights, basis, strict=True):
         if weight:
-            total += weight * field
+            cv2.scaleAdd(field, float(weight), total, total)
     return total
 
 
