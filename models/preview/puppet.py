@@ -81,7 +81,7 @@ class Puppet:
 
     def _draw_skin(self, picture: np.ndarray, box: Box, skin: np.ndarray) -> None:
         """Fill a box with the skin found at pixels of the source [rows, columns, 2]."""
-        picture[box.slices] = read(self.source, skin)
+        read(self.source, skin, into=picture[box.slices])
 
     def _fill_mouth(
         self, picture: np.ndarray, place: np.ndarray, slit: Slit, at: SlitPixels, pose: Pose

@@ -8,17 +8,18 @@ import numpy as np
 ONE_MAP: Any = None  # both coordinates are in the first map; OpenCV's type hints do not know it
 
 
-def read(picture: np.ndarray, at: np.ndarray) -> np.ndarray:
+def read(picture: np.ndarray, at: np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
     """Bilinear; beyond the edge the edge goes on.
 
     Args:
         picture: uint8 or float32 [height, width] or [height, width, c], c up to 4.
         at: float32 pixels (x, y) [rows, columns, 2]; the centre of the first pixel is (0, 0).
+        into: what to fill with the result, else it is a new array.
 
     Returns:
         [rows, columns] or [rows, columns, c], as `picture` is.
     """
-    return cv2.remap(picture, at, ONE_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(picture, at, ONE_MAP, cv2.INTER_LINEAR, into, cv2.BORDER_REPLICATE)
 
 
 def combine(weights: np.ndarray, basis: np.ndarray) -> np.ndarray:
