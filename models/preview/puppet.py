@@ -75,24 +75,25 @@ class Puppet:
 
     def _moving_box(self) -> Box:
         """All that a pose can move; around it the picture is still."""
-        basis = np.concatenate([self.mouth.fields.upper, self.mouth.fields.lower, self.head_fields.fields])
-        return self.grid.box_around(self.nodes[np.abs(basis).max(axis=(0, -1)) > 0], self.grid.step)
+        bases = (self.mouth.fields.upper, self.mouth.fields.lower, self.head_fields.fields)
+        moving = np.any([basis.any(axis=(0, -1)) for basis in bases], axis=0)
+        return self.grid.box_around(self.nodes[moving], self.grid.step)
 
     def _draw_skin(self, picture: np.ndarray, box: Box, skin: np.ndarray) -> None:
         """Fill a box with the skin found at pixels of the source [rows, columns, 2]."""
-        picture[box.slices] = read(self.source, skin)
+        read(self.source, skin, into=picture[box.slices])
 
     def _fill_mouth(
         self, picture: np.ndarray, place: np.ndarray, slit: Slit, at: SlitPixels, pose: Pose
     ) -> None:
         """Show the inside between the lips, and the line where painted-over lips meet."""
-        opacity = at.opacity(self.feather)
-        seam = at.seam(self.feather) if self.lips.parted else np.zeros_like(opacity)
-        part = _extent(np.maximum(opacity, seam) > 0.003)
-        inside = self._inside(place[part], slit, pose) * _shadow_of_lips(at.crop(part))
+        part = _extent(at.near(self.feather))
+        at = at.crop(part)
+        inside = self._inside(place[part], slit, pose) * _shadow_of_lips(at)
         shown = picture[part].astype(np.float32)
-        shown += (inside - shown) * opacity[part][..., None]
-        shown += (self.interior.seam_color - shown) * seam[part][..., None]
+        shown += (inside - shown) * at.opacity(self.feather)[..., None]
+        if self.lips.parted:
+            shown += (self.interior.seam_color - shown) * at.seam(self.feather)[..., None]
         picture[part] = np.clip(shown + 0.5, 0, 255).astype(np.uint8)
 
     def _inside(self, place: np.ndarray, slit: Slit, pose: Pose) -> np.ndarray:
@@ -103,7 +104,8 @@ class Puppet:
 
 def _parted(upper: np.ndarray, lower: np.ndarray, slit: SlitPixels) -> np.ndarray:
     """Each pixel's place on the lip that it hangs on."""
-    return np.asarray(upper + slit.below()[..., None] * (lower - upper))
+    below = slit.below()
+    return np.asarray(upper + cv2.merge([below, below]) * (lower - upper))
 
 
 def _extent(mask: np.ndarray) -> tuple[slice, slice]:

@@ -8,25 +8,26 @@ import numpy as np
 ONE_MAP: Any = None  # both coordinates are in the first map; OpenCV's type hints do not know it
 
 
-def read(picture: np.ndarray, at: np.ndarray) -> np.ndarray:
+def read(picture: np.ndarray, at: np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
     """Bilinear; beyond the edge the edge goes on.
 
     Args:
         picture: uint8 or float32 [height, width] or [height, width, c], c up to 4.
         at: float32 pixels (x, y) [rows, columns, 2]; the centre of the first pixel is (0, 0).
+        into: what to fill with the result, else it is a new array.
 
     Returns:
         [rows, columns] or [rows, columns, c], as `picture` is.
     """
-    return cv2.remap(picture, at, ONE_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(picture, at, ONE_MAP, cv2.INTER_LINEAR, into, cv2.BORDER_REPLICATE)
 
 
 def combine(weights: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """The sum of fields [k, ...] by their weights [k]. Most weights are 0 most of the time."""
+    """The sum of fields [k, rows, columns, c] by their weights [k]. Most weights are 0 most of the time."""
     total: np.ndarray = np.zeros_like(basis[0])
     for weight, field in zip(weights, basis, strict=True):
         if weight:
-            total += weight * field
+            cv2.scaleAdd(field, float(weight), total, total)
     return total
 
 

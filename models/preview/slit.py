@@ -45,6 +45,11 @@ class SlitPixels:
         below: np.ndarray = np.clip((self.v - middle) / (2 * half) + 0.5, 0, 1)
         return below
 
+    def near(self, reach: float) -> np.ndarray:
+        """True where the inside of the mouth or the seam may be seen: three `reach` from the lips' edges."""
+        around = (self.v > self.upper - 3 * reach) & (self.v < self.lower + 3 * reach)
+        return np.asarray(around & (self.inside > -SEAM_GONE))
+
     def opacity(self, feather: float) -> np.ndarray:
         """0 on the lips to 1 between them, anti-aliased over `feather` face heights."""
         parted = np.clip((self.lower - self.upper) / (1.2 * feather), 0, 1)
@@ -92,13 +97,13 @@ class Slit:
 
     def at(self, face: np.ndarray) -> SlitPixels:
         """Look the slit up at places in face coordinates [rows, columns, 2]."""
-        u = face[..., 0]
+        u, v = cv2.split(face)
         table_u = np.linspace(float(u.min()), float(u.max()), RESOLUTION)
         scale = (RESOLUTION - 1) / max(float(table_u[-1] - table_u[0]), 1e-6)
         index = (u - np.float32(table_u[0])) * np.float32(scale)
-        values = read(self._table(table_u), np.stack([index, np.zeros_like(index)], axis=-1))
+        values = read(self._table(table_u), cv2.merge([index, np.zeros_like(index)]))
         upper, lower, softness, inside = cv2.split(values)
-        return SlitPixels(upper, lower, softness, inside, face[..., 1])
+        return SlitPixels(upper, lower, softness, inside, v)
 
     def _table(self, u: np.ndarray) -> np.ndarray:
         upper = np.interp(u, self.upper[:, 0], self.upper[:, 1])

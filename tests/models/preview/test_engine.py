@@ -9,7 +9,9 @@ from models.errors import Cancelled, ImageError
 from models.params import GenerationParams
 from models.portrait import Portrait
 from models.preview import PreviewEngine
+from models.preview.acting import act
 from models.preview.engine import BLOCK
+from models.preview.puppet import Puppet
 from models.speech import SAMPLE_RATE, Speech
 from tests.models.preview.performances import clip, never
 
@@ -33,6 +35,17 @@ def test_yields_exactly_the_frames_asked_for_in_small_blocks(small_portrait: Por
     assert all(block.dtype == np.uint8 and block.shape[1:] == (128, 128, 3) for block in blocks)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
+
+
+def test_frames_come_in_the_order_of_the_speech_however_many_are_drawn_at_once(
+    small_portrait: Portrait,
+) -> None:
+    count = 2 * BLOCK + 3
+    assert small_portrait.landmarks is not None
+    puppet = Puppet(small_portrait.image, small_portrait.landmarks)
+    poses = act(clip("man").samples, SMALL.fps, count, SMALL.seed)
+    one_by_one = np.stack([puppet.draw(pose) for pose in poses])
+    assert (play(small_portrait, clip("man"), SMALL, count) == one_by_one).all()
 
 
 def test_the_same_seed_gives_the_same_video(small_portrait: Portrait) -> None:
@@ -69,8 +82,6 @@ def test_speaks_at_any_frame_rate(small_portrait: Portrait, fps: int) -> None:
 
 
 def test_blinks_at_twelve_frames_a_second_as_often_as_at_sixty(small_portrait: Portrait) -> None:
-    from models.preview.acting import act
-
     counts = []
     for fps in (12, 60):
         shut = np.array([pose.blink > 0.5 for pose in act(silence(30).samples, fps, 30 * fps, 420)])
