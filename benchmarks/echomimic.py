@@ -3,7 +3,8 @@
     python -m benchmarks.echomimic                                    the tiny networks on this CPU
     python -m benchmarks.echomimic --preset official --device cuda:0  all there is to know about a GPU
 
-Weights are made up by rule: they take as long as the published ones. Every figure is of this run.
+Without `--weights` they are made up by rule: they take as long as the published ones. Every figure is of this
+run, each gain of the old way and the new one side by side.
 """
 
 import argparse
@@ -23,13 +24,14 @@ import torch
 from PIL import Image
 from skimage.data import astronaut
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from benchmarks.preview import repeat
 from benchmarks.published import published_denoised
-from models.echomimic.config import OFFICIAL, TINY, Architecture
-from models.echomimic.engine import DTYPES, MOST_PICTURES, MOST_WINDOWS, EchoMimicEngine, Precision
-from models.echomimic.memory import pieces_at_once
+from benchmarks.weights import GIB, PRESETS, load_measured, written
+from models.echomimic.config import Architecture
+from models.echomimic.engine import DTYPES, EchoMimicEngine, Precision, use_all_cores
 from models.echomimic.networks import Networks
 from models.echomimic.pictures import encode
 from models.echomimic.pipeline import condition, denoised, pictures
@@ -41,13 +43,12 @@ from models.pipeline import generate_video
 from models.portrait import Portrait
 from models.speech import SAMPLE_RATE, Speech
 from serve_app.demo import SPEECH
-from tests.parity.rules import Rules
 
-PRESETS: dict[str, Architecture] = {"official": OFFICIAL, "tiny": TINY}
 MATMUL_SIDE = {"cuda": 8192, "cpu": 1024}  # large enough for the device's best
 MATMULS = 20
 ROUNDS = 3
-GIGA, TERA, GIB = 1e9, 1e12, 2**30
+GUIDED = 2.5  # the default of the published base variant
+GIGA, TERA = 1e9, 1e12
 
 
 @dataclass
@@ -76,6 +77,11 @@ class Bench:
         self.times[name] = min(self.times.get(name, math.inf), time.perf_counter() - start)
 
     @property
+    def engine(self) -> EchoMimicEngine:
+        """An engine of these networks."""
+        return EchoMimicEngine(self.networks, self.architecture)
+
+    @property
     def sampling(self) -> Sampling:
         """One window a forward."""
         params = self.params
@@ -102,23 +108,24 @@ class Bench:
 def main() -> None:
     """Measure and print everything."""
     options = parse()
-    bench = set_up(options)
-    frames = options.frames
-    print(f"{options.preset} on {describe(bench.device)}, {bench.dtype}, {bench.params}, {frames} frames")
+    with tempfile.TemporaryDirectory() as name:
+        bench = set_up(options, options.weights or written(options.preset, Path(name)))
+    print(f"{describe(bench.device)}, {bench.dtype}, {bench.params}, {options.frames} frames")
     measure_memory(bench, options.lengths)  # first, as a process never forgets its peak
     ceiling = measure_ceiling(bench)
     print(f"\nmatmul ceiling: {ceiling / TERA:.3f} TFLOP/s")
-    told, bank = prepare(bench, frames)
-    warm_up(bench, told, bank)
-    compare_with_published(bench, told, bank, frames)
-    measure_stages(bench, frames, ceiling)
-    measure_video(bench, frames)
+    flops = {name: count(call) for name, call in stage_calls(bench, options.frames).items()}
+    climb(bench, options.frames, compiled=options.compiled)
+    measure_stages(bench, options.frames, flops, ceiling)
+    measure_video(bench, options.frames)
 
 
 def parse() -> argparse.Namespace:
     """What to measure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.echomimic", description=__doc__)
     parser.add_argument("--preset", choices=PRESETS, default="tiny")
+    parser.add_argument("--weights", type=Path, help="a folder of published weights to measure with")
+    parser.add_argument("--variant", choices=["acc", "base"], default="acc", help="of those weights")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", choices=DTYPES, help="bf16 on CUDA, fp32 on the CPU")
     parser.add_argument("--width", type=int, help="512 on CUDA, 64 on the CPU")
@@ -129,21 +136,26 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--lengths", type=int, nargs="*", default=[24, 240, 1200], help="whose memory is compared"
     )
+    parser.add_argument(
+        "--compiled", action=argparse.BooleanOptionalAction, help="compile as well, for minutes; on CUDA"
+    )
     options = parser.parse_args()
-    side, frames = (512, 240) if options.device.startswith("cuda") else (64, 24)
+    on_cuda = options.device.startswith("cuda")
+    side, frames = (512, 240) if on_cuda else (64, 24)
+    options.compiled = on_cuda if options.compiled is None else options.compiled
     options.width, options.height = options.width or side, options.height or side
     options.frames = options.frames or frames
     return options
 
 
-def set_up(options: argparse.Namespace) -> Bench:
-    """Networks with rule weights where they are to be measured."""
+def set_up(options: argparse.Namespace, weights: Path) -> Bench:
+    """Networks where they are to be measured."""
     device = torch.device(options.device)
+    if device.type == "cpu":
+        use_all_cores()
     precision: Precision = options.precision or ("fp32" if device.type == "cpu" else "bf16")
     architecture, dtype = PRESETS[options.preset], DTYPES[precision]
-    networks = Rules().networks(architecture)
-    for name, network in vars(networks).items():
-        network.to(device, torch.float32 if name == "speech" else dtype)
+    networks = load_measured(weights, architecture, options.variant, dtype, device)
     params = GenerationParams(
         width=options.width,
         height=options.height,
@@ -182,63 +194,120 @@ def prepare(bench: Bench, frames: int) -> tuple[Conditioning, Bank]:
     return told, bench.networks.reference(latents)
 
 
-def warm_up(bench: Bench, told: Conditioning, bank: Bank) -> None:
-    """Let every kernel be chosen once, for both ways and any number of windows."""
-    short = replace(bench.sampling, steps=1, window_batch=windows_at_once(bench, told))
-    noise = bench.noise(min(len(told.audio), bench.params.context_frames * 10))
-    denoised(bench.networks, told, noise, short, unheard)
-    published_denoised(bench.networks, bank, told, noise, short, unheard)
-    for batch in (1, pictures_at_once(bench)):
-        decode_all(bench.networks, noise[:batch], batch)
+@dataclass(frozen=True)
+class Way:
+    """One way to make a video: from noise to latents, and from latents to pictures."""
+
+    words: str
+    denoise: Callable[[], Tensor]
+    decode: Callable[[Tensor], None]
 
 
-def windows_at_once(bench: Bench, told: Conditioning) -> int:
-    """As the engine decides."""
-    noise, once = bench.noise(bench.params.context_frames), replace(bench.sampling, steps=1)
-    return pieces_at_once(
-        bench.device, lambda: denoised(bench.networks, told, noise, once, unheard), MOST_WINDOWS
-    )
+def climb(bench: Bench, frames: int, *, compiled: bool) -> None:
+    """Print what each step away from the published algorithm gains, first without it and then with it."""
+    told, bank = prepare(bench, frames)
+    noise, one, networks = bench.noise(frames), bench.sampling, bench.networks
+    windows = bench.engine._windows_at_once(told, noise, bench.params)
+    batch = bench.engine._pictures_at_once(noise, bench.params)
+
+    def published() -> Tensor:
+        return published_denoised(networks, bank, told, noise, one, unheard)
+
+    def once() -> Tensor:
+        return denoised(networks, told, noise, one, unheard)
+
+    def together() -> Tensor:
+        return denoised(networks, told, noise, replace(one, window_batch=windows), unheard)
+
+    def singly(latents: Tensor) -> None:
+        decode_all(networks, latents, 1)
+
+    def by_pieces(latents: Tensor) -> None:
+        decode_all(networks, latents, batch)
+
+    reformat(networks, torch.contiguous_format)
+    first = Way("published: one window, one picture", published, singly)
+    ways = [
+        first,
+        Way("portrait projected once", once, singly),
+        Way(f"up to {windows} windows a forward", together, singly),
+        Way(f"up to {batch} pictures a forward", together, by_pieces),
+    ]
+    print(f"\n{'':36s} {'denoise':>10s} {'decode':>10s} {'sum':>10s} {'gain':>6s} {'in all':>6s}")
+    time_ways(bench, ways)
+    print_ways(bench, ways)
+    difference = float((published() - together()).abs().max())
+    measure_attention(bench, told, noise)
+    measure_guidance(bench, told, bank, noise)
+    reformat(networks, torch.channels_last)
+    ways.append(Way("weights channels last", together, by_pieces))
+    time_ways(bench, ways[-1:])
+    print_ways(bench, ways, last=1)
+    if bench.device.type != "cuda":
+        reformat(networks, torch.contiguous_format)  # as the engine has them
+    if compiled:
+        ways.append(Way("compiled", together, by_pieces))
+        compile_timed(bench)
+        time_ways(bench, ways[-1:])
+        print_ways(bench, ways, last=1)
+    print(f"largest difference of the latents between the published way and ours: {difference:.1e}")
 
 
-def pictures_at_once(bench: Bench) -> int:
-    """As the engine decides."""
-    one = bench.noise(1)
-    return pieces_at_once(bench.device, lambda: decode_all(bench.networks, one, 1), MOST_PICTURES)
+def time_ways(bench: Bench, ways: list[Way]) -> None:
+    """In turn, so that what else the machine does hits all; the first round only warms up."""
+    for measured in [False] + [True] * ROUNDS:
+        for way in ways:
+            with bench.time(f"{way.words} denoising" if measured else "warm-up"):
+                latents = way.denoise()
+            with bench.time(f"{way.words} decoding" if measured else "warm-up"):
+                way.decode(latents)
 
 
-def compare_with_published(bench: Bench, told: Conditioning, bank: Bank, frames: int) -> None:
-    """Print what each step away from the published algorithm gains."""
-    windows, batch = windows_at_once(bench, told), pictures_at_once(bench)
-    difference = time_both_ways(bench, told, bank, frames, windows, batch)
-    print(f"largest difference of the latents between both ways: {difference:.1e}\n")
-    print_gains(
-        bench.times,
-        [
-            ("published: one window, one picture", "published denoising", "published decoding"),
-            ("portrait projected once", "portrait projected once", "published decoding"),
-            (f"up to {windows} windows a forward", "several windows", "published decoding"),
-            (f"up to {batch} pictures a forward", "several windows", "several pictures"),
-        ],
-    )
+def print_ways(bench: Bench, ways: list[Way], last: int | None = None) -> None:
+    """One line each, or for the last few; gains relative to the line before and to the first."""
+    sums = [[bench.times[f"{way.words} {part}"] for part in ("denoising", "decoding")] for way in ways]
+    for index in range(len(ways) - (last or len(ways)), len(ways)):
+        times = [*sums[index], sum(sums[index])]
+        gain, in_all = (sum(sums[before]) / times[-1] for before in (max(index - 1, 0), 0))
+        seconds = " ".join(f"{value:8.3f} s" for value in times)
+        print(f"{ways[index].words:36s} {seconds} {gain:5.2f}× {in_all:5.2f}×", flush=True)
 
 
-def time_both_ways(
-    bench: Bench, told: Conditioning, bank: Bank, frames: int, windows: int, batch: int
-) -> float:
-    """In turn, so that what else the machine does hits all; returns how much the latents differ."""
-    networks, noise, one = bench.networks, bench.noise(frames), bench.sampling
-    for _ in range(ROUNDS):
-        with bench.time("published denoising"):
-            theirs = published_denoised(networks, bank, told, noise, one, unheard)
-        with bench.time("portrait projected once"):
-            ours = denoised(networks, told, noise, one, unheard)
-        with bench.time("several windows"):
-            denoised(networks, told, noise, replace(one, window_batch=windows), unheard)
-        with bench.time("published decoding"):
-            decode_all(networks, ours, 1)
-        with bench.time("several pictures"):
-            decode_all(networks, ours, batch)
-    return float((ours - theirs).abs().max())
+def reformat(networks: Networks, memory_format: torch.memory_format) -> None:
+    """Lay the weights of all convolutions out anew."""
+    for network in vars(networks).values():
+        network.to(memory_format=memory_format)
+
+
+def compile_timed(bench: Bench) -> None:
+    """Print how much later the engine is ready."""
+    start = time.perf_counter()
+    bench.engine.compile(bench.params)
+    print(f"compiling took {time.perf_counter() - start:.0f} s")
+
+
+def measure_attention(bench: Bench, told: Conditioning, noise: Tensor) -> None:
+    """Print what fused attention gains over plain matrix products, for one window."""
+    window, once = noise[: bench.params.context_frames], replace(bench.sampling, steps=1)
+    for _ in range(ROUNDS + 1):
+        with bench.time("plain"), sdpa_kernel(SDPBackend.MATH):
+            denoised(bench.networks, told, window, once, unheard)
+        with bench.time("fused"):
+            denoised(bench.networks, told, window, once, unheard)
+    print(f"fused attention, one window: {bench.times['plain'] / bench.times['fused']:.2f}×")
+
+
+def measure_guidance(bench: Bench, told: Conditioning, bank: Bank, noise: Tensor) -> None:
+    """Print what it gains that the unconditional half attends once and to nothing, for one window."""
+    window = noise[: bench.params.context_frames]
+    guided = replace(bench.sampling, steps=1, cfg=GUIDED)
+    for _ in range(ROUNDS + 1):
+        with bench.time("guided, published"):
+            published_denoised(bench.networks, bank, told, window, guided, unheard)
+        with bench.time("guided"):
+            denoised(bench.networks, told, window, guided, unheard)
+    gain = bench.times["guided, published"] / bench.times["guided"]
+    print(f"guidance, and the portrait projected once, one window: {gain:.2f}×")
 
 
 def decode_all(networks: Networks, latents: Tensor, batch: int) -> None:
@@ -247,27 +316,14 @@ def decode_all(networks: Networks, latents: Tensor, batch: int) -> None:
         pass
 
 
-def print_gains(times: dict[str, float], rows: list[tuple[str, str, str]]) -> None:
-    """One line for each of (words, kind of denoising, kind of decoding); gains relative to the first."""
-    print(f"{'':36s} {'denoise':>10s} {'decode':>10s} {'sum':>10s} {'gain':>6s}")
-    before = times[rows[0][1]] + times[rows[0][2]]
-    for words, denoising, decoding in rows:
-        whole = times[denoising] + times[decoding]
-        seconds = " ".join(f"{value:8.3f} s" for value in (times[denoising], times[decoding], whole))
-        print(f"{words:36s} {seconds} {before / whole:5.2f}×")
-
-
-def measure_stages(bench: Bench, frames: int, ceiling: float) -> None:
+def measure_stages(bench: Bench, frames: int, flops: dict[str, int], ceiling: float) -> None:
     """Print time, share and FLOP of each stage as the engine runs them."""
-    stages = stage_calls(bench, frames)
-    times, flops = {}, {}
-    for name, call in stages.items():
-        with bench.time(name):
-            call()
+    times = {}
+    for name, call in stage_calls(bench, frames).items():
+        for _ in range(ROUNDS):
+            with bench.time(name):
+                call()
         times[name] = bench.times[name]
-        with counter() as counted:
-            call()
-        flops[name] = counted.get_total_flops()
     whole = sum(times.values())
     print(f"\n{'stage':12s} {'time':>10s} {'share':>6s} {'GFLOP':>10s} {'of the ceiling':>15s}")
     for name, seconds in times.items():
@@ -276,15 +332,23 @@ def measure_stages(bench: Bench, frames: int, ceiling: float) -> None:
     print(f"{frames / whole:.2f} frames/s; real time is {bench.params.fps}")
 
 
+def count(call: Callable[[], Any]) -> int:
+    """FLOP of a call; before anything is compiled, as compiled kernels cannot be counted."""
+    with counter() as counted:
+        call()
+    return int(counted.get_total_flops())
+
+
 def stage_calls(bench: Bench, frames: int) -> dict[str, Callable[[], Any]]:
     """Every stage on its own, on inputs of the right size."""
     portrait, speech = bench.portrait(), bench.speech(frames)
     told, _ = prepare(bench, frames)
     networks, noise = bench.networks, bench.noise(frames)
-    batched = replace(bench.sampling, window_batch=windows_at_once(bench, told))
+    windows = bench.engine._windows_at_once(told, noise, bench.params)
+    batched = replace(bench.sampling, window_batch=windows)
     latents = encode(networks.vae, portrait.image)
     samples = torch.from_numpy(speech.samples).to(bench.device)
-    batch = pictures_at_once(bench)
+    batch = bench.engine._pictures_at_once(noise, bench.params)
     return {
         "portrait": lambda: encode(networks.vae, portrait.image),
         "reference": lambda: refer(networks, latents),
@@ -318,31 +382,58 @@ def counter() -> FlopCounterMode:
 
 
 def measure_video(bench: Bench, frames: int) -> None:
-    """Print how long the second of two videos takes, from the call to the closed MP4."""
-    engine = EchoMimicEngine(bench.networks, bench.architecture)
+    """Print how long a video takes from the call to the closed MP4, warm; also with low memory."""
     with tempfile.TemporaryDirectory() as name:
         portrait, speech, video = (Path(name) / file for file in ("portrait.png", "speech.wav", "video.mp4"))
         Image.fromarray(astronaut()).save(portrait)
         repeat(SPEECH, speech, -(-frames // bench.params.fps) + 1)
-        for run in ("cold video", "warm video"):
-            with bench.time(run):
-                generate_video(
-                    engine, portrait, speech, video, bench.params, lambda progress: None, lambda: False
-                )
-    seconds = bench.times["warm video"]
-    print(f"\nfrom the call to the closed MP4, warm: {seconds:.2f} s, {frames / seconds:.2f} frames/s")
+        for low_memory in (False, True):
+            kind = "low memory" if low_memory else "video"
+            for run in ("cold", kind):
+                with bench.time(run), engine_with(bench, low_memory=low_memory) as engine:
+                    generate_video(
+                        engine, portrait, speech, video, bench.params, lambda progress: None, lambda: False
+                    )
+            seconds = bench.times[kind]
+            print(f"{kind}, to the closed MP4, warm: {seconds:.2f} s, {frames / seconds:.2f} frames/s")
+
+
+@contextmanager
+def engine_with(bench: Bench, *, low_memory: bool) -> Iterator[EchoMimicEngine]:
+    """An engine; with low memory its idle networks are on the host meanwhile."""
+    idle = [network for name, network in vars(bench.networks).items() if name != "denoiser"]
+    for network in idle if low_memory else ():
+        network.to("cpu")
+    yield EchoMimicEngine(bench.networks, bench.architecture, low_memory=low_memory)
+    for network in idle if low_memory else ():
+        network.to(bench.device)
 
 
 def measure_memory(bench: Bench, lengths: list[int]) -> None:
-    """Print the peak for videos of each length, the shortest first."""
-    engine = EchoMimicEngine(bench.networks, bench.architecture)
-    for frames in sorted(lengths):
-        if bench.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(bench.device)
+    """Print the peak for videos of each length, the shortest first, and for one with low memory."""
+    for frames, low_memory in [(min(lengths), True), *((frames, False) for frames in sorted(lengths))]:
         params = replace(bench.params, length=frames, steps=1)  # as much as any number of steps
-        blocks = engine.frames(bench.portrait(), bench.speech(frames), params, frames, unheard, lambda: False)
-        made = sum(len(block) for block in blocks)
-        print(f"peak memory at {made:5d} frames: {peak(bench.device) / GIB:.3f} GiB", flush=True)
+        with engine_with(bench, low_memory=low_memory) as engine:
+            highest = peak_of(bench, engine, params)
+        words = f"{frames} frames" + (", low memory" if low_memory else "")
+        print(f"peak memory at {words}: {highest / GIB:.3f} GiB", flush=True)
+
+
+def peak_of(bench: Bench, engine: EchoMimicEngine, params: GenerationParams) -> int:
+    """Bytes that one video takes at most."""
+    peaks = [0]  # looked at in between as well, since the engine's own trials begin a new count
+
+    def look(_share: float) -> None:
+        peaks.append(peak(bench.device))
+
+    if bench.device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(bench.device)
+    portrait, speech = bench.portrait(), bench.speech(params.length)
+    for _ in engine.frames(portrait, speech, params, params.length, look, lambda: False):
+        pass
+    look(1.0)
+    return max(peaks)
 
 
 def peak(device: torch.device) -> int:

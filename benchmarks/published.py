@@ -61,16 +61,15 @@ class _Forward(sampler._Forward):
     def __call__(self, frames: Tensor) -> Tensor:
         if self.cfg <= 1:
             return super().__call__(frames)
-        sample = self.latents[frames.flatten()].to(self.denoiser.dtype)
-        audio = self.conditioning.audio.of(frames.flatten()).to(sample.dtype)
-        face = self.conditioning.face.expand(len(sample), -1, -1, -1)
+        sample = self.latents[frames].to(self.denoiser.dtype)
+        audio = self.conditioning.audio.of(frames).to(sample.dtype)
+        face = self.conditioning.face.expand(frames.numel(), -1, -1, -1)
         velocity: Tensor = self.denoiser(
-            sample.repeat(2, 1, 1, 1),
+            torch.cat([sample, sample]),
             self.timestep,
-            frames.shape[1],
             audio=torch.cat([torch.zeros_like(audio), audio]),
             face=torch.cat([torch.zeros_like(face), face]),
             reference=self.conditioning.reference,
         )
         unguided, guided = velocity.float().chunk(2)
-        return (unguided + self.cfg * (guided - unguided)).unflatten(0, frames.shape)
+        return unguided + self.cfg * (guided - unguided)

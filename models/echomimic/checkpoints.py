@@ -75,6 +75,7 @@ def load(
     variant: Variant = "acc",
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
+    idle: torch.device | str | None = None,
 ) -> Loaded:
     """Load the published layout.
 
@@ -85,6 +86,7 @@ def load(
         variant: "acc" is the accelerated pair of denoiser and motion modules, "base" the other one.
         dtype: of all networks but the speech encoder, which stays float32: it is small and runs once.
         device: where the tensors go, one by one.
+        idle: where those of all networks but the denoiser go, if elsewhere.
 
     Raises:
         CheckpointError: naming file, key, what was found and what was expected.
@@ -96,10 +98,18 @@ def load(
     for name, network in vars(networks).items():
         files = [_File.open(folder, stem, name) for stem in stems(variant)[name]]
         target = torch.float32 if name == "speech" else dtype
-        state = {key: tensor.to(device, target) for key, tensor in _pick(name, network, files)}
+        place = torch.device(device if idle is None or name == "denoiser" else idle)
+        state = {key: _placed(tensor, place, target) for key, tensor in _pick(name, network, files)}
         network.load_state_dict(state, assign=True)
         warnings += _unknown(name, network, files)
     return Loaded(networks, tuple(warnings))
+
+
+def _placed(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Convolutions on CUDA read their weights channels last; elsewhere nothing is moved without need."""
+    if device.type == "cuda" and tensor.dim() == 4:
+        return tensor.to(device, dtype, memory_format=torch.channels_last)
+    return tensor.to(device, dtype)
 
 
 def published_names(network: str, key: str) -> list[str]:
@@ -128,7 +138,7 @@ class _File:
             content = _read(path)
         except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError, TypeError) as error:
             raise CheckpointError(
-                f"{path} cannot be read; it may be truncated or no checkpoint at all ({error})."
+                f"{path} cannot be read; it may be truncated or no checkpoint at all ({error})"
             ) from error
         envelope = ENVELOPE.get(network)
         if envelope in content:
@@ -141,7 +151,7 @@ def _find(folder: Path, stem: str) -> Path:
     for name in names:
         if (folder / name).is_file():
             return folder / name
-    raise CheckpointError(f"No checkpoint file {stem} in {folder}; looked for {', '.join(names)}.")
+    raise CheckpointError(f"no checkpoint file {stem} in {folder}; looked for {', '.join(names)}")
 
 
 def _read(path: Path) -> dict:
@@ -166,14 +176,14 @@ def _tensor(names: list[str], shape: tuple[int, ...], files: list[_File]) -> Ten
             if name in file.tensors:
                 return _shaped(file.tensors[name], shape, name, file.path)
     looked = " and ".join(str(file.path) for file in files)
-    raise CheckpointError(f"{looked} lack {names[0]}; expected a tensor of shape {list(shape)}.")
+    raise CheckpointError(f"{looked} lack {names[0]}; expected a tensor of shape {list(shape)}")
 
 
 def _shaped(tensor: Tensor, shape: tuple[int, ...], name: str, path: Path) -> Tensor:
     if tuple(tensor.shape) != shape:
         raise CheckpointError(
-            f"{path} has {name} in shape {list(tensor.shape)}; expected {list(shape)}. "
-            "The file belongs to another architecture."
+            f"{path} has {name} in shape {list(tensor.shape)}; expected {list(shape)}; "
+            "the file belongs to another architecture"
         )
     return tensor
 
@@ -193,7 +203,7 @@ def _check_config(path: Path, architecture: Architecture) -> None:
     try:
         found = json.loads(path.read_text())
     except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON ({error}).") from error
+        raise CheckpointError(f"{path} is not JSON ({error})") from error
     expected = {
         "block_out_channels": list(architecture.channels),
         "attention_head_dim": architecture.heads,
@@ -203,4 +213,4 @@ def _check_config(path: Path, architecture: Architecture) -> None:
     }
     for key, value in expected.items():
         if found.get(key) != value:
-            raise CheckpointError(f"{path} has {key} = {found.get(key)}; expected {value}.")
+            raise CheckpointError(f"{path} has {key} = {found.get(key)}; expected {value}")

@@ -36,7 +36,6 @@ class DenoisingNet(UNet):
         self,
         sample: Tensor,
         timestep: Tensor,
-        frames: int,
         *,
         audio: Tensor | None = None,
         face: Tensor | None = None,
@@ -47,18 +46,20 @@ class DenoisingNet(UNet):
         Without `audio`, `face` and `reference` it is the unconditional half of guidance.
 
         Args:
-            sample: [windows × frames, 4, height, width], noisy latents.
+            sample: [windows, frames, 4, height, width], noisy latents of at most `Architecture.max_frames`
+                frames a window.
             timestep: [1], the same for all.
-            frames: per window, at most `Architecture.max_frames`.
-            audio: [windows × frames, tokens, 384].
+            audio: [windows, frames, tokens, 384].
             face: [1 or windows × frames, first channels, height, width], added behind `conv_in`.
             reference: see `project`.
 
         Returns:
             Like `sample`.
         """
-        x = self.conv_in(sample)
+        windows, frames = sample.shape[:2]
+        x = self.conv_in(sample.flatten(0, 1))
         if face is not None:
             x = x + face
-        x = self.body(x, Conditions(self.embed_time(timestep), frames, audio, reference))
-        return self.conv_out(nn.functional.silu(self.conv_norm_out(x)))
+        heard = None if audio is None else audio.flatten(0, 1)
+        x = self.body(x, Conditions(self.embed_time(timestep), frames, heard, reference))
+        return self.conv_out(nn.functional.silu(self.conv_norm_out(x))).unflatten(0, (windows, frames))

@@ -48,7 +48,7 @@ def fetch(folder: Path, variant: Variant = "acc", hub: str = constants.ENDPOINT)
         for file in missing:
             _fetch(file, hf_hub_url(REPOSITORY, file.path, revision=lock.commit, endpoint=hub), folder)
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
-        raise CheckpointError(f"The download from {hub} failed: {error}") from error
+        raise CheckpointError(f"the download from {hub} failed: {error}") from error
     return lock
 
 
@@ -56,7 +56,7 @@ def _resolve(hub: str) -> Lock:
     """Today's commit and every file that any variant could use."""
     info = HfApi(endpoint=hub).model_info(REPOSITORY, revision=FIRST_REVISION, files_metadata=True)
     if info.sha is None:
-        raise CheckpointError(f"{hub} names no commit for {REPOSITORY}.")
+        raise CheckpointError(f"{hub} names no commit for {REPOSITORY}")
     return Lock(
         REPOSITORY,
         info.sha,
@@ -72,7 +72,7 @@ def _usable() -> set[str]:
 def _locked(file: RepoSibling) -> LockedFile:
     sha256 = file.lfs.sha256 if file.lfs else None
     if file.size is None or not (sha256 or file.blob_id):
-        raise CheckpointError(f"The hub tells no size or no hash of {file.rfilename}.")
+        raise CheckpointError(f"the hub tells no size or no hash of {file.rfilename}")
     return LockedFile(file.rfilename, file.size, sha256, None if sha256 else file.blob_id)
 
 
@@ -91,7 +91,7 @@ def _check_disk(missing: list[LockedFile], folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise CheckpointError(
-            f"The download needs {needed / 1e9:.1f} GB more in {folder}; {free / 1e9:.1f} GB are free."
+            f"the download needs {needed / 1e9:.1f} GB more in {folder}; {free / 1e9:.1f} GB are free"
         )
 
 

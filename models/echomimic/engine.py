@@ -4,7 +4,9 @@ Knows nothing of files but the folder its weights lie in.
 """
 
 import gc
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -14,14 +16,15 @@ import torch
 from torch import Tensor
 
 from models.echomimic.checkpoints import load
+from models.echomimic.compiled import compile_networks
 from models.echomimic.config import OFFICIAL, Architecture
 from models.echomimic.layout import Variant
 from models.echomimic.lock import read_lock
-from models.echomimic.memory import pieces_at_once
+from models.echomimic.memory import pieces_at_once, visiting
 from models.echomimic.networks import Networks
 from models.echomimic.pictures import decode
 from models.echomimic.pipeline import check, condition, denoised, pictures
-from models.echomimic.sampler import Conditioning, Sampling, denoise, starting_noise
+from models.echomimic.sampler import Conditioning, Sampling, starting_noise
 from models.echomimic.sizes import smaller
 from models.errors import Cancelled, OutOfMemory, ParameterError
 from models.params import GenerationParams
@@ -35,9 +38,12 @@ DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
 }
 
-# Eight windows of twelve frames at 512² are 100 TFLOP a forward: no kernel launch shows beside that.
-MOST_WINDOWS = 8
-MOST_PICTURES = 16
+# Frames of 512² in one forward pass. A hundred are 100 TFLOP for the denoiser: no kernel launch shows beside
+# that, and no tensor has 2³¹ elements, beyond which some kernels are slower or fail.
+PIXELS = 512 * 512
+MOST_FRAMES_DENOISED = 96
+MOST_FRAMES_DECODED = 16
+
 
 # A decoded frame costs as much as two denoised ones: 2.5 against 1.23 TFLOP at 512².
 DECODING = 2.0
@@ -49,13 +55,22 @@ class EchoMimicEngine:
     Args:
         networks: with their weights, all on one device.
         architecture: what they were built from.
+        low_memory: the networks are on the host but for the denoiser, and visit its device for their own
+            stage; one window and one picture go through a network at once.
     """
 
     name = "echomimic"
 
-    def __init__(self, networks: Networks, architecture: Architecture):
+    def __init__(
+        self,
+        networks: Networks,
+        architecture: Architecture,
+        *,
+        low_memory: bool = False,
+    ):
         self._networks = networks
         self._architecture = architecture
+        self._low_memory = low_memory
         self._device = networks.denoiser.device
         self.device = str(self._device)
 
@@ -68,6 +83,8 @@ class EchoMimicEngine:
         variant: Variant = "acc",
         precision: Precision | None = None,
         architecture: Architecture = OFFICIAL,
+        compiled: bool = False,
+        low_memory: bool = False,
     ) -> tuple["EchoMimicEngine", tuple[str, ...]]:
         """Read the weights; returns the engine and what is odd about the files.
 
@@ -79,6 +96,9 @@ class EchoMimicEngine:
             variant: see `checkpoints.load`.
             precision: bf16 on CUDA and fp32 on the CPU unless said otherwise.
             architecture: what the files are expected to fit.
+            compiled: make kernels for videos of the default size before anything is asked; loading then
+                takes minutes more. See `compiled.compile_networks`.
+            low_memory: see the class.
 
         Raises:
             CheckpointError: a file is missing, broken or another one than expected.
@@ -87,8 +107,20 @@ class EchoMimicEngine:
         if lock is not None:
             lock.check(folder, variant)
         dtype = DTYPES[precision or ("fp32" if device == "cpu" else "bf16")]
-        loaded = load(folder, architecture, variant=variant, dtype=dtype, device=device)
-        return cls(loaded.networks, architecture), loaded.warnings
+        if device == "cpu":
+            use_all_cores()
+        idle = "cpu" if low_memory else device
+        loaded = load(folder, architecture, variant=variant, dtype=dtype, device=device, idle=idle)
+        engine = cls(loaded.networks, architecture, low_memory=low_memory)
+        if compiled:
+            engine.compile(GenerationParams())
+        return engine, loaded.warnings
+
+    def compile(self, params: GenerationParams) -> None:
+        """Make kernels for videos of this size, with and without guidance."""
+        at_once = 2 if self._device.type == "cuda" and not self._low_memory else 1
+        guided = replace(params, cfg=2.0)
+        compile_networks(self._networks, lambda: self._rehearse(guided, at_once))
 
     def touch(self) -> None:
         """Have the device compute something, however little, beside the work in progress.
@@ -140,37 +172,58 @@ class EchoMimicEngine:
         progress: "_Progress",
     ) -> Iterator[np.ndarray]:
         progress.stop_if_asked()
-        told = condition(self._networks, portrait.image, portrait.mask, speech.samples, params.fps)
+        told = self._told(portrait.image, portrait.mask, speech.samples, params.fps)
         # As many as the published loop has tokens for. The two or three beyond the end shape the others: the
         # noise is drawn for all frames at once, and the ring of windows closes over them.
         noise = self._noise(params, min(params.length, len(told.audio)))
         sampling = replace(_sampling(params), window_batch=self._windows_at_once(told, noise, params))
         latents = denoised(self._networks, told, noise, sampling, progress.denoising)[:frame_count]
-        batch = pieces_at_once(self._device, lambda: self._decode_one(latents), MOST_PICTURES)
         progress.decoding(0.0)
         done = 0
-        for block in pictures(self._networks, latents, batch):
-            yield block
-            done += len(block)
-            progress.decoding(done / frame_count)
+        with self._here("vae"):
+            batch = self._pictures_at_once(latents, params)
+            for block in pictures(self._networks, latents, batch):
+                yield block
+                done += len(block)
+                progress.decoding(done / frame_count)
+
+    def _told(self, image: np.ndarray, mask: np.ndarray, samples: np.ndarray, fps: int) -> Conditioning:
+        with self._here("vae", "reference", "face_locator", "speech"):
+            return condition(self._networks, image, mask, samples, fps)
+
+    @contextmanager
+    def _here(self, *names: str) -> Iterator[None]:
+        """These networks are on the device while the block runs."""
+        if not self._low_memory:
+            yield
+            return
+        with visiting(self._device, *(getattr(self._networks, name) for name in names)):
+            yield
+        self._free()
 
     def _noise(self, params: GenerationParams, frames: int) -> Tensor:
         scale = self._architecture.latent_scale
         return starting_noise(frames, params.height // scale, params.width // scale, params.seed)
 
     def _windows_at_once(self, told: Conditioning, noise: Tensor, params: GenerationParams) -> int:
-        return pieces_at_once(
-            self._device, lambda: self._denoise_one_window(told, noise, _sampling(params)), MOST_WINDOWS
-        )
+        window = noise[: params.context_frames]
+        most = MOST_FRAMES_DENOISED * PIXELS // (len(window) * params.width * params.height)
+        return pieces_at_once(self._device, lambda: self._denoise(told, window, params), self._at_most(most))
 
-    def _denoise_one_window(self, told: Conditioning, noise: Tensor, sampling: Sampling) -> None:
-        window = noise[: sampling.context_frames].to(self._device)
-        once = replace(sampling, steps=1, window_batch=1)
-        for _ in denoise(self._networks.denoiser, told, window, once, _unheard):
-            pass
+    def _pictures_at_once(self, latents: Tensor, params: GenerationParams) -> int:
+        most = MOST_FRAMES_DECODED * PIXELS // (params.width * params.height)
+        return pieces_at_once(self._device, lambda: self._decode(latents[:1]), self._at_most(most))
 
-    def _decode_one(self, latents: Tensor) -> None:
-        for _ in decode(self._networks.vae, latents[:1], 1):
+    def _at_most(self, pieces: int) -> int:
+        return 1 if self._low_memory else max(pieces, 1)
+
+    def _denoise(self, told: Conditioning, noise: Tensor, params: GenerationParams) -> None:
+        """One step in one forward pass."""
+        once = replace(_sampling(params), steps=1, context_overlap=0, window_batch=len(noise))
+        denoised(self._networks, told, noise, once, _unheard)
+
+    def _decode(self, latents: Tensor) -> None:
+        for _ in decode(self._networks.vae, latents, len(latents)):
             pass
 
     def _too_large(self, params: GenerationParams) -> ParameterError | OutOfMemory:
@@ -179,11 +232,11 @@ class EchoMimicEngine:
         asked = f"{params.width} × {params.height} pixels with windows of {params.context_frames} frames"
         if fits is None:
             return OutOfMemory(
-                f"The memory of {self.device} is too small for {asked}, and for anything smaller. "
-                "Another program may be holding it."
+                f"the memory of {self.device} is too small for {asked}, and for anything smaller; "
+                "another program may be holding it"
             )
         return ParameterError(
-            f"The memory of {self.device} is too small for {asked}; {fits.words} would fit.",
+            f"the memory of {self.device} is too small for {asked}; {fits.words} would fit",
             field=fits.field,
             allowed=fits.words,
         )
@@ -198,15 +251,16 @@ class EchoMimicEngine:
             self._free()
         return True
 
-    def _rehearse(self, params: GenerationParams) -> None:
-        """One window and one picture of a video with these numbers."""
+    def _rehearse(self, params: GenerationParams, at_once: int = 1) -> None:
+        """So many windows and pictures at once of a video with these numbers."""
         image = np.zeros((params.height, params.width, 3), np.uint8)
-        second = np.zeros(SAMPLE_RATE, np.float32)
-        # As many frames a second as a window has: the second then has tokens for all of them.
-        told = condition(self._networks, image, image[..., 0], second, fps=params.context_frames)
-        noise = self._noise(params, params.context_frames)
-        self._denoise_one_window(told, noise, _sampling(params))
-        self._decode_one(noise.to(self._device))
+        speech = np.zeros(at_once * SAMPLE_RATE, np.float32)
+        # As many frames a second as a window has: a second then has tokens for all of them.
+        told = self._told(image, image[..., 0], speech, params.context_frames)
+        noise = self._noise(params, at_once * params.context_frames)
+        self._denoise(told, noise, params)
+        with self._here("vae"):
+            self._decode(noise[:at_once].to(self._device))
 
     def _free(self) -> None:
         """Give back what no task holds any more."""
@@ -230,7 +284,7 @@ class _Progress:
 
     def stop_if_asked(self) -> None:
         if self._should_stop():
-            raise Cancelled("Stopped on request.")
+            raise Cancelled("stopped on request")
 
     def denoising(self, share: float) -> None:
         self.stop_if_asked()
@@ -240,6 +294,13 @@ class _Progress:
         self._on_progress(self._denoised + share * (1 - self._denoised))
         if share < 1:
             self.stop_if_asked()
+
+
+def use_all_cores() -> None:
+    """Where a scheduler such as Ray has told every library to use one."""
+    torch.set_num_threads(
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
 
 
 def _sampling(params: GenerationParams) -> Sampling:

@@ -41,13 +41,13 @@ class LockedFile:
         """
         path = folder / self.path
         if not path.is_file():
-            raise CheckpointError(f"{path} is missing.")
+            raise CheckpointError(f"{path} is missing")
         found = path.stat().st_size
         if found != self.size:
-            raise CheckpointError(f"{path} has {found:,} bytes; expected {self.size:,}.")
+            raise CheckpointError(f"{path} has {found:,} bytes; expected {self.size:,}")
         found_hash = self._hash(path)
         if found_hash != self.hash:
-            raise CheckpointError(f"{path} has the hash {found_hash}; expected {self.hash}. It is damaged.")
+            raise CheckpointError(f"{path} has the hash {found_hash}; expected {self.hash}; it is damaged")
 
     @property
     def hash(self) -> str | None:
@@ -85,7 +85,7 @@ class Lock:
             if not forms:
                 raise CheckpointError(
                     f"{self.repository} has no {stem} at commit {self.commit}; "
-                    f"looked for {', '.join(SUFFIXES)}."
+                    f"looked for {', '.join(SUFFIXES)}"
                 )
             yield forms[0]
         if str(CONFIG) in published:
@@ -117,4 +117,4 @@ def read_lock(folder: Path) -> Lock | None:
         files = tuple(LockedFile(**file) for file in content["files"])
         return Lock(content["repository"], content["commit"], files)
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is not a lock file ({error!r}); delete it to start anew.") from error
+        raise CheckpointError(f"{path} is not a lock file ({error!r}); delete it to start anew") from error

@@ -1,11 +1,13 @@
-"""How much of a video goes through a network at once: as much as the device's free memory holds.
+"""What is on the device: how much of a video at once, and which networks.
 
-Knows nothing of networks; a trial tells what one piece takes.
+Knows nothing of stages; a trial tells what one piece of work takes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import torch
+from torch import nn
 
 SPARED = 0.2  # of the free memory: other sizes of the same work fragment it
 
@@ -21,7 +23,7 @@ def pieces_at_once(device: torch.device, one: Callable[[], object], most: int) -
     Returns:
         1 to `most`.
     """
-    if device.type != "cuda":
+    if device.type != "cuda" or most == 1:
         return 1
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
@@ -35,3 +37,16 @@ def pieces_at_once(device: torch.device, one: Callable[[], object], most: int) -
 def fitting(free: int, cost: int, most: int) -> int:
     """Pieces of `cost` bytes in `free` bytes, some of them spared: 1 to `most`."""
     return min(max(int(free * (1 - SPARED)) // max(cost, 1), 1), most)
+
+
+@contextmanager
+def visiting(device: torch.device, *networks: nn.Module) -> Iterator[None]:
+    """Have networks on a device while the block runs.
+
+    Their tensors also stay where they were, so that nothing is copied back.
+    """
+    with ExitStack() as homes:
+        for network in networks:
+            homes.callback(network.load_state_dict, network.state_dict(), assign=True)
+            network.to(device)
+        yield

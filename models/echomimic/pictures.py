@@ -36,12 +36,12 @@ def decode(vae: AutoencoderKL, latents: Tensor, batch: int) -> Iterator[Tensor]:
     Args:
         vae: on the device of `latents`.
         latents: [frames, 4, height / 8, width / 8].
-        batch: pictures per forward pass.
+        batch: most pictures per forward pass.
 
     Yields:
         float32 RGB [n, 3, height, width] within [0, 1], on the VAE's device.
     """
-    for part in latents.split(batch):
+    for part in latents.tensor_split(-(-len(latents) // batch)):
         pixels = vae.decode((part / LATENT_GAIN).to(vae.dtype)).sample.float()
         yield (pixels / 2 + 0.5).clamp(0, 1)
 
@@ -49,3 +49,24 @@ def decode(vae: AutoencoderKL, latents: Tensor, batch: int) -> Iterator[Tensor]:
 def quantise(pixels: Tensor) -> Tensor:
     """[n, 3, height, width] within [0, 1] to uint8 [n, height, width, 3], rounding down as published."""
     return (pixels * 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+
+class Copy:
+    """Pictures on their way to the host, while the device goes on to the next.
+
+    Args:
+        pictures: uint8 [n, height, width, 3] on any device.
+    """
+
+    def __init__(self, pictures: Tensor):
+        on_cuda = pictures.is_cuda
+        # Only pinned memory is written to while the host does something else.
+        self._host = torch.empty(pictures.shape, dtype=pictures.dtype, pin_memory=on_cuda)
+        self._host.copy_(pictures.contiguous(), non_blocking=True)
+        self._arrived = torch.cuda.current_stream(pictures.device).record_event() if on_cuda else None
+
+    def wait(self) -> np.ndarray:
+        """The pictures, once they are here."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return self._host.numpy()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.echomimic.config import Architecture
 from models.echomimic.networks import Networks
-from models.echomimic.pictures import decode, encode, quantise
+from models.echomimic.pictures import Copy, decode, encode, quantise
 from models.echomimic.sampler import Conditioning, Sampling, Tick, denoise
 from models.echomimic.speech_features import speech_features, speech_tokens
 from models.echomimic.windows import windows
@@ -61,7 +61,7 @@ def denoised(
 
 
 def pictures(networks: Networks, latents: Tensor, batch: int) -> Iterator[np.ndarray]:
-    """Decode a video piece by piece.
+    """Decode a video piece by piece, one ahead of the piece that is handed out.
 
     Args:
         networks: on the device of `latents`.
@@ -71,8 +71,14 @@ def pictures(networks: Networks, latents: Tensor, batch: int) -> Iterator[np.nda
     Yields:
         uint8 RGB [n, height, width, 3], n ≤ `batch`.
     """
+    before: Copy | None = None
     for pixels in decode(networks.vae, latents, batch):
-        yield quantise(pixels).cpu().numpy()
+        copy = Copy(quantise(pixels))
+        if before is not None:
+            yield before.wait()  # while this piece is decoded
+        before = copy
+    if before is not None:
+        yield before.wait()
 
 
 def check(architecture: Architecture, width: int, height: int, frame_count: int, sampling: Sampling) -> None:
@@ -86,21 +92,21 @@ def check(architecture: Architecture, width: int, height: int, frame_count: int,
     for field, side in (("width", width), ("height", height)):
         if side % scale:
             raise ParameterError(
-                f"{field} is {side}, but must be a multiple of {scale}.",
+                f"{field} is {side}, but must be a multiple of {scale}",
                 field=field,
                 allowed=f"multiples of {scale}",
             )
     if sampling.context_frames > architecture.max_frames:
         raise ParameterError(
             f"context_frames is {sampling.context_frames}, but the model knows at most"
-            f" {architecture.max_frames} positions in time.",
+            f" {architecture.max_frames} positions in time",
             field="context_frames",
             allowed=f"1 to {architecture.max_frames}",
         )
     windows(frame_count, sampling.context_frames, sampling.context_overlap)
     if frame_count < 2:
         raise ParameterError(
-            f"The video would have {frame_count} frame, but motion needs at least 2.",
+            f"length is {frame_count} frame, but motion needs at least 2",
             field="length",
             allowed="2 or more",
         )

@@ -110,14 +110,12 @@ def denoise(
         ParameterError: windows overlap entirely.
     """
     scheduler = schedule(sampling.steps)
-    timesteps = scheduler.timesteps.tolist()  # known to the host, so that no step waits for the device
+    timesteps = scheduler.timesteps.tolist()
+    ring = _Ring.around(noise, sampling)
     latents = noise
     for index, timestep in enumerate(timesteps):
         forward = _Forward(denoiser, conditioning, sampling.cfg, timestep, latents)
-        ring = windows(
-            len(latents), sampling.context_frames, sampling.context_overlap, FRAMES_PER_TURN * index
-        )
-        velocity = _average(forward, ring, latents, sampling.window_batch, _part(tick, index, len(timesteps)))
+        velocity = ring.turned(FRAMES_PER_TURN * index).average(forward, _part(tick, index, len(timesteps)))
         (latents, *_) = scheduler.step(velocity, timestep, latents, return_dict=False)
         yield Step(velocity, latents)
     tick(1.0)
@@ -135,37 +133,55 @@ class _Forward:
 
     def __call__(self, frames: Tensor) -> Tensor:
         """Velocity of these windows, [windows, frames] numbers to float32 [windows, frames, 4, h, w]."""
-        window = frames.shape[1]
-        sample = self.latents[frames.flatten()].to(self.denoiser.dtype)
-        velocity = self.denoiser(
+        sample = self.latents[frames].to(self.denoiser.dtype)
+        velocity: Tensor = self.denoiser(
             sample,
             self.timestep,
-            window,
-            audio=self.conditioning.audio.of(frames.flatten()).to(sample.dtype),
+            audio=self.conditioning.audio.of(frames).to(sample.dtype),
             face=self.conditioning.face,
             reference=self.conditioning.reference,
         ).float()
         if self.cfg > 1.0:
-            unguided = self.denoiser(sample, self.timestep, window).float()
+            unguided = self.denoiser(sample, self.timestep).float()
             velocity = unguided + self.cfg * (velocity - unguided)
-        return velocity.unflatten(0, frames.shape)
+        return velocity
 
 
-def _average(
-    forward: _Forward, ring: list[list[int]], latents: Tensor, window_batch: int, tick: Tick
-) -> Tensor:
-    """Mean over all windows a frame is in, [frames, 4, height, width]."""
-    total = torch.zeros_like(latents)
-    visits = torch.zeros(len(latents))
-    for start in range(0, len(ring), window_batch):
-        tick(start / len(ring))
-        numbers = torch.tensor(ring[start : start + window_batch])
-        frames = numbers.to(latents.device, non_blocking=True)
-        # One window after another: its frames are distinct, so the sum has the same order on every device.
-        for window, velocity in zip(frames, forward(frames), strict=True):
-            total[window] += velocity
-        visits += torch.bincount(numbers.flatten(), minlength=len(latents))
-    return total / visits.to(latents.device, non_blocking=True)[:, None, None, None]
+@dataclass(frozen=True)
+class _Ring:
+    """The windows of one step. Everything is on the device already, so that no step waits for it.
+
+    Attributes:
+        batches: int64 [windows, frames] each: the windows of one forward pass.
+        visits: float32 [frames, 1, 1, 1], how many windows a frame is in.
+    """
+
+    batches: tuple[Tensor, ...]
+    visits: Tensor
+
+    @classmethod
+    def around(cls, noise: Tensor, sampling: Sampling) -> "_Ring":
+        """The ring of the first step."""
+        frames = torch.tensor(windows(len(noise), sampling.context_frames, sampling.context_overlap))
+        visits = torch.bincount(frames.flatten(), minlength=len(noise)).to(noise)
+        forwards = -(-len(frames) // sampling.window_batch)
+        # As even as can be: a last batch of one window would cost nearly as much as a full one.
+        return cls(frames.to(noise.device).tensor_split(forwards), visits[:, None, None, None])
+
+    def turned(self, by: int) -> "_Ring":
+        """The ring of a later step, so many frames further."""
+        frames = len(self.visits)
+        return _Ring(tuple((batch + by) % frames for batch in self.batches), self.visits.roll(by, 0))
+
+    def average(self, forward: _Forward, tick: Tick) -> Tensor:
+        """Mean over all windows a frame is in, [frames, 4, height, width]."""
+        total = torch.zeros_like(forward.latents)
+        for index, batch in enumerate(self.batches):
+            tick(index / len(self.batches))
+            # Window by window: the frames of one are distinct, so the sum has the same order on every device.
+            for window, velocity in zip(batch, forward(batch), strict=True):
+                total[window] += velocity
+        return total / self.visits
 
 
 def _part(tick: Tick, index: int, of: int) -> Tick:

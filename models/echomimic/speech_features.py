@@ -69,8 +69,8 @@ class SpeechTokens:
         return len(self.rows)
 
     def of(self, frames: Tensor) -> Tensor:
-        """Tokens of these video frames: [n, 10 rows × 5 states, 384]."""
-        return self.features[self.rows[frames]].flatten(1, 2)
+        """Tokens of these video frames: [*frames' shape, 10 rows × 5 states, 384]."""
+        return self.features[self.rows[frames]].flatten(-3, -2)
 
 
 def log_mel(samples: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ import torch
 from diffusers.models.downsampling import Downsample2D
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from diffusers.models.resnet import ResnetBlock2D
-from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 
 from models.echomimic.attention import Conditions, SpatialTransformer, TransformerBlock
@@ -58,6 +57,21 @@ class Stage(nn.Module):
         return x
 
 
+class Upsampler(nn.Module):
+    """Nearest neighbours to any size, and a convolution.
+
+    Unlike diffusers' `Upsample2D` it does the same with any number of frames, so that it is compiled once.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """[batch, channels, any height, any width] to `size`."""
+        return self.conv(nn.functional.interpolate(x, size=size, mode="nearest"))
+
+
 class DownStage(Stage):
     """A stage on the way down: every output is kept for the way up."""
 
@@ -95,7 +109,7 @@ class UpStage(Stage):
             x = self.layer(index, torch.cat([x, skips.pop()], dim=1), conditions)
         for upsampler in self.upsamplers:
             # Not "twice": an odd side was rounded up on the way down.
-            x = upsampler(x, output_size=tuple(skips[-1].shape[-2:]))
+            x = upsampler(x, tuple(skips[-1].shape[-2:]))
         return x
 
 
@@ -199,7 +213,7 @@ class _Plan:
             motions=layers if self.moves else 0,
             hears=self.hears,
         )
-        doubles = [] if stage == 0 else [Upsample2D(channels, use_conv=True)]
+        doubles = [] if stage == 0 else [Upsampler(channels)]
         built.upsamplers = nn.ModuleList(doubles)
         self.width = channels
         return built

@@ -28,7 +28,7 @@ def windows(frames: int, context: int, overlap: int, offset: int = 0) -> list[li
     """
     if overlap >= context:
         raise ParameterError(
-            f"context_overlap is {overlap}, but windows of {context} frames can share at most {context - 1}.",
+            f"context_overlap is {overlap}, but windows of {context} frames can share at most {context - 1}",
             field="context_overlap",
             allowed=f"0 to {context - 1}",
         )

@@ -64,26 +64,17 @@ class _Question:
 
     def __init__(self, bench: Bench, arrays: Arrays, case: str, face: Tensor):
         self.denoiser = bench.tiny.denoiser
-        self.sample = torch.from_numpy(arrays["sample"])[0].transpose(0, 1)
-        self.frames = len(self.sample)
+        self.sample = torch.from_numpy(arrays["sample"]).transpose(1, 2)
         self.timestep = torch.from_numpy(arrays["timestep"])[None]
-        self.audio = bench.rules.input(f"{case}/audio", (1, self.frames, 50, 384))[0]
+        self.audio = bench.rules.input(f"{case}/audio", (1, self.sample.shape[1], 50, 384))
         self.face = face
 
     def __call__(self, reference: tuple[KeyValue, ...]) -> Tensor:
-        return _video(
-            self.denoiser(
-                self.sample,
-                self.timestep,
-                self.frames,
-                audio=self.audio,
-                face=self.face,
-                reference=reference,
-            )
-        )
+        told = {"audio": self.audio, "face": self.face, "reference": reference}
+        return self.denoiser(self.sample, self.timestep, **told).transpose(1, 2)
 
     def unconditionally(self) -> Tensor:
-        return _video(self.denoiser(self.sample, self.timestep, self.frames))
+        return self.denoiser(self.sample, self.timestep).transpose(1, 2)
 
 
 def _face(bench: Bench, arrays: Arrays) -> Tensor:

@@ -40,9 +40,9 @@ def unconditional_half_gets(*names: str) -> Mistake:
     """The unconditional half is given what only the conditional one should see."""
     forward, seen = DenoisingNet.forward, dict[str, Any]()
 
-    def wrong(self: DenoisingNet, sample: Tensor, timestep: Tensor, frames: int, **given: Any) -> Tensor:
+    def wrong(self: DenoisingNet, sample: Tensor, timestep: Tensor, **given: Any) -> Tensor:
         seen.update(given)
-        return forward(self, sample, timestep, frames, **(given or {name: seen[name] for name in names}))
+        return forward(self, sample, timestep, **(given or {name: seen[name] for name in names}))
 
     return lambda patch: patch.setattr(DenoisingNet, "forward", wrong)
 
@@ -50,10 +50,10 @@ def unconditional_half_gets(*names: str) -> Mistake:
 def swap_face_halves(patch: pytest.MonkeyPatch) -> None:
     forward, seen = DenoisingNet.forward, dict[str, Any]()
 
-    def wrong(self: DenoisingNet, sample: Tensor, timestep: Tensor, frames: int, **given: Any) -> Tensor:
+    def wrong(self: DenoisingNet, sample: Tensor, timestep: Tensor, **given: Any) -> Tensor:
         seen.update(given)
         face = None if given else seen["face"]
-        return forward(self, sample, timestep, frames, **{**given, "face": face})
+        return forward(self, sample, timestep, **{**given, "face": face})
 
     patch.setattr(DenoisingNet, "forward", wrong)
 
@@ -63,13 +63,12 @@ def noisy_reference(patch: pytest.MonkeyPatch) -> None:
 
 
 def sum_of_windows(patch: pytest.MonkeyPatch) -> None:
-    average = sampler._average
+    average = sampler._Ring.average
 
-    def wrong(forward: Any, ring: list[list[int]], latents: Tensor, *others: Any) -> Tensor:
-        visits = torch.bincount(torch.tensor(ring).flatten(), minlength=len(latents))
-        return average(forward, ring, latents, *others) * visits[:, None, None, None]
+    def wrong(self: sampler._Ring, *others: Any) -> Tensor:
+        return average(self, *others) * self.visits
 
-    patch.setattr(sampler, "_average", wrong)
+    patch.setattr(sampler._Ring, "average", wrong)
 
 
 def sampled_portrait(patch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from models.echomimic.checkpoints import published_names
-from models.echomimic.config import TINY
+from models.echomimic.config import TINY, Architecture
 from models.echomimic.networks import Networks
 
 VAE = "sd-vae-ft-mse/diffusion_pytorch_model.safetensors"
@@ -18,11 +18,11 @@ CONFIG = "sd-image-variations-diffusers/unet/config.json"
 def published(networks: Networks, name: str) -> dict[str, Tensor]:
     """A network's tensors as its files name them."""
     state = getattr(networks, name).state_dict()
-    return {published_names(name, key)[0]: tensor.clone() for key, tensor in state.items()}
+    return {published_names(name, key)[0]: tensor for key, tensor in state.items()}
 
 
-def write_layout(networks: Networks, folder: Path) -> None:
-    """The accelerated variant of the tiny architecture."""
+def write_layout(networks: Networks, folder: Path, architecture: Architecture = TINY) -> None:
+    """The accelerated variant."""
     for path in (VAE, CONFIG, "audio_processor/whisper_tiny.pt"):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
     denoiser = published(networks, "denoiser")
@@ -40,11 +40,11 @@ def write_layout(networks: Networks, folder: Path) -> None:
     (folder / CONFIG).write_text(
         json.dumps(
             {
-                "block_out_channels": list(TINY.channels),
-                "attention_head_dim": 8,
-                "layers_per_block": 2,
-                "norm_num_groups": 32,
-                "in_channels": 4,
+                "block_out_channels": list(architecture.channels),
+                "attention_head_dim": architecture.heads,
+                "layers_per_block": architecture.layers,
+                "norm_num_groups": architecture.norm_groups,
+                "in_channels": architecture.latent_channels,
             }
         )
     )

@@ -2,9 +2,11 @@
 
 import gc
 import hashlib
+import os
 import shutil
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 
+from models.echomimic import engine as engine_module
+from models.echomimic.checkpoints import load
 from models.echomimic.config import TINY
 from models.echomimic.engine import EchoMimicEngine, Precision
 from models.echomimic.lock import Lock, LockedFile
@@ -256,6 +260,62 @@ def test_what_a_task_held_is_free_before_the_next_size_is_tried(
         gc.enable()
     assert len(left) > 1
     assert set(left) == {0}
+
+
+def test_with_low_memory_only_who_works_is_on_the_device(
+    engine: EchoMimicEngine,
+    networks: Networks,
+    portrait: Portrait,
+    speech: Speech,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who is on the device, network by network, as each of them works."""
+    guests: list[torch.nn.Module] = []
+    here: dict[str, set[str]] = {}
+    names = {network: name for name, network in vars(networks).items()}
+
+    @contextmanager
+    def visiting(_device: torch.device, *visitors: torch.nn.Module) -> Iterator[None]:
+        guests.extend(visitors)
+        yield
+        guests.clear()
+
+    def look(network: torch.nn.Module, *_call: object) -> None:
+        here.setdefault(names[network], {names[guest] for guest in guests})
+
+    monkeypatch.setattr(engine_module, "visiting", visiting)
+    parts = {networks.reference: networks.reference, networks.denoiser: networks.denoiser}
+    parts |= {networks.vae.encoder: networks.vae, networks.vae.decoder: networks.vae}
+    taps = [part.register_forward_pre_hook(lambda _p, _i, n=name: look(n)) for part, name in parts.items()]
+    frames = play(EchoMimicEngine(networks, TINY, low_memory=True), portrait, speech, PARAMS, 9)
+    for tap in taps:
+        tap.remove()
+    assert here["reference"] == {"vae", "reference", "face_locator", "speech"}
+    assert here["denoiser"] == set()
+    assert guests == []
+    assert (frames == play(engine, portrait, speech, PARAMS, 9)).all()
+
+
+def test_with_low_memory_idle_networks_are_loaded_to_the_host(layout: Path) -> None:
+    loaded = load(layout, TINY, device="meta", idle="cpu").networks
+    places = {name: next(network.parameters()).device.type for name, network in vars(loaded).items()}
+    assert places.pop("denoiser") == "meta"
+    assert set(places.values()) == {"cpu"}
+
+
+def test_the_engine_uses_every_core_whatever_its_scheduler_set(layout: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    EchoMimicEngine.load(layout, "cpu", architecture=TINY)
+    assert torch.get_num_threads() == len(os.sched_getaffinity(0))
+    torch.set_num_threads(before)
+
+
+def test_compiling_happens_before_the_engine_is_ready(layout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled_for: list[GenerationParams] = []
+    monkeypatch.setattr(EchoMimicEngine, "compile", lambda _engine, params: compiled_for.append(params))
+    EchoMimicEngine.load(layout, "cpu", architecture=TINY, compiled=True)
+    assert compiled_for == [GenerationParams()]
 
 
 def test_brightness_is_cut_off_as_published() -> None:

@@ -1,9 +1,12 @@
 """How much goes through a network at once."""
 
+from contextlib import suppress
+
 import pytest
 import torch
+from torch import nn
 
-from models.echomimic.memory import fitting, pieces_at_once
+from models.echomimic.memory import fitting, pieces_at_once, visiting
 
 GIB = 2**30
 
@@ -21,6 +24,22 @@ def test_the_cpu_does_one_piece_at_a_time_without_a_trial() -> None:
         raise AssertionError("tried")
 
     assert pieces_at_once(torch.device("cpu"), trial, most=8) == 1
+
+
+def test_one_piece_at_most_needs_no_trial() -> None:
+    def trial() -> None:
+        raise AssertionError("tried")
+
+    assert pieces_at_once(torch.device("cuda"), trial, most=1) == 1
+
+
+def test_a_visitor_is_on_the_device_while_it_is_needed_and_leaves_its_tensors_at_home() -> None:
+    network = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    home = {key: tensor.data_ptr() for key, tensor in network.state_dict().items()}
+    with suppress(RuntimeError), visiting(torch.device("meta"), network):
+        assert {tensor.device.type for tensor in network.state_dict().values()} == {"meta"}
+        raise RuntimeError
+    assert {key: tensor.data_ptr() for key, tensor in network.state_dict().items()} == home
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

@@ -52,6 +52,17 @@ def test_windows_may_share_a_forward_pass(
     torch.testing.assert_close(batched, single, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(("window_batch", "sizes"), [(2, [2, 1]), (3, [3])])
+def test_windows_are_shared_out_evenly(
+    networks: Networks, conditioning: Conditioning, window_batch: int, sizes: list[int]
+) -> None:
+    seen: list[int] = []
+    tap = networks.denoiser.register_forward_pre_hook(lambda _net, inputs: seen.append(len(inputs[0])))
+    walk(networks, conditioning, replace(SAMPLING, steps=1, cfg=1.0, window_batch=window_batch))
+    tap.remove()
+    assert seen == sizes
+
+
 def test_guidance_asks_twice_and_the_second_time_tells_nothing(
     networks: Networks, conditioning: Conditioning, asked: list[dict[str, object]]
 ) -> None:
@@ -103,7 +114,7 @@ def test_a_seed_is_a_noise() -> None:
 
 def test_silence_is_as_good_as_zeros(networks: Networks) -> None:
     denoiser: DenoisingNet = networks.denoiser
-    noise, time = starting_noise(3, 4, 4, seed=1), torch.tensor([500])
+    noise, time = starting_noise(3, 4, 4, seed=1)[None], torch.tensor([500])
     with torch.inference_mode():
-        zeros = denoiser(noise, time, 3, audio=torch.zeros(3, 50, 384))
-        torch.testing.assert_close(denoiser(noise, time, 3), zeros, atol=1e-5, rtol=0)
+        zeros = denoiser(noise, time, audio=torch.zeros(1, 3, 50, 384))
+        torch.testing.assert_close(denoiser(noise, time), zeros, atol=1e-5, rtol=0)
