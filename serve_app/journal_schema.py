@@ -17,6 +17,7 @@ tasks = sa.Table(
     sa.Column("params", sa.JSON, nullable=False),
     sa.Column("requested_device", sa.String(32), nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False, server_default="0"),
     sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
     sa.Column("owner", sa.String(64)),
     sa.Column("idempotency_key", sa.String(255)),
@@ -27,6 +28,7 @@ tasks = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("failures", sa.Integer, nullable=False),
     sa.Column("ticket_id", sa.String(36)),
+    sa.Column("holder", sa.String(64)),
     sa.Column("device", sa.String(32)),
     sa.Column("frames_requested", sa.Integer),
     sa.Column("frames_generated", sa.Integer, nullable=False),
@@ -42,6 +44,15 @@ tasks = sa.Table(
     sa.Column("finished_at", sa.Float, index=True),
 )
 
+# Every manager that uses this journal; `epoch` rises in the order in which they came.
+managers = sa.Table(
+    "managers",
+    _metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("epoch", sa.Integer, nullable=False, unique=True),
+    sa.Column("alive_until", sa.Float, nullable=False),
+)
+
 # Two owners may use the same key, and without API keys there is one owner, who has no name.
 sa.Index(
     "ix_tasks_owner_idempotency_key",
@@ -53,6 +64,10 @@ sa.Index(
 # What leads from version 1 to 2, from 2 to 3, and so on; never changed once released.
 _STEPS = (
     (
+        "CREATE TABLE managers (name VARCHAR(64) NOT NULL PRIMARY KEY, epoch INTEGER NOT NULL UNIQUE, "
+        "alive_until FLOAT NOT NULL)",
+        "ALTER TABLE tasks ADD COLUMN revision INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE tasks ADD COLUMN holder VARCHAR(64)",
         "ALTER TABLE tasks ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE tasks ADD COLUMN owner VARCHAR(64)",
         "ALTER TABLE tasks ADD COLUMN idempotency_key VARCHAR(255)",

@@ -59,6 +59,8 @@ class TaskManagerActor(TaskManager):
         storage = Storage(settings.data_dir)
         super().__init__(
             TaskStore(settings.journal_url),
+            # We are on the head node, which lives as long as its cluster.
+            name=ray.get_runtime_context().get_node_id(),
             lease_s=settings.lease_s,
             stall_timeout_s=settings.stall_timeout_s,
             max_failures=settings.max_failures,
@@ -102,9 +104,12 @@ class TaskManagerActor(TaskManager):
     async def _supervise(self) -> None:
         while True:
             try:
+                self.refresh()
                 self.expire()
                 self._issue_tickets()
                 await self._observe()
+            except ApiError as error:
+                logger.warning("the tasks are not supervised: %s", error.message)
             except Exception:
                 logger.exception("supervision of the tasks failed; it goes on")
             await asyncio.sleep(_SUPERVISION_PERIOD_S)
@@ -120,7 +125,8 @@ class TaskManagerActor(TaskManager):
     async def _notify(self) -> None:
         while True:
             try:
-                await self._notifier.notify()
+                if self._leadership.leading:
+                    await self._notifier.notify()
             except Exception:
                 logger.exception("webhooks could not be sent; another time")
             await asyncio.sleep(_NOTIFICATION_PERIOD_S)

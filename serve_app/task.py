@@ -35,7 +35,7 @@ class Task:
 
     Times are seconds since the epoch. `attempt` rises with every claim and fences off replicas that
     work on an older one; `failures` counts the attempts that the machinery lost. `sequence` is the
-    place in the order of submission, which the journal gives.
+    place in the order of submission, which the journal gives, as it counts every change in `revision`.
     """
 
     id: str
@@ -44,6 +44,7 @@ class Task:
     requested_device: str
     created_at: float
     sequence: int | None = None
+    revision: int = 0
     priority: int = 0  # higher starts first
     owner: str | None = None  # who submitted it; None while API keys are off
     idempotency_key: str | None = None
@@ -54,6 +55,7 @@ class Task:
     attempt: int = 0
     failures: int = 0
     ticket_id: str | None = None  # the ticket that claimed the running attempt
+    holder: str | None = None  # the task manager that handed it out
     device: str | None = None  # where it runs, e.g. "cpu"
     frames_requested: int | None = None
     frames_generated: int = 0

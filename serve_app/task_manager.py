@@ -5,6 +5,9 @@ whether the attempt is still wanted. An attempt whose reports stop, or stop tell
 given up and the task waits for another, up to `max_failures` times. Every change is in the journal
 before it is answered, so that a successor goes on where this one ended.
 
+Several managers may share a journal. The one that leads hands out work; every other only watches over
+what it handed out before. No change is written over one that another manager made.
+
 Methods that take an `owner` see only the tasks of this owner, and all tasks for None; they raise
 TaskNotFound for any other.
 """
@@ -16,8 +19,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from serve_app.errors import IdempotencyKeyReused, QueueFull, StorageFull, TaskFinished, TaskNotFound
+from serve_app.errors import (
+    IdempotencyKeyReused,
+    JournalUnavailable,
+    QueueFull,
+    StorageFull,
+    TaskFinished,
+    TaskNotFound,
+)
 from serve_app.forecast import Forecast
+from serve_app.leadership import Leadership
 from serve_app.task import Stage, Task, TaskPage, TaskReport, TaskSnapshot, TaskStatus
 from serve_app.task_queue import TaskQueue
 from serve_app.task_store import TaskStore
@@ -42,6 +53,7 @@ class TaskManager:
 
     Args:
         store: the journal; what is unfinished in it is taken up again.
+        name: what tells this manager from others on the same journal; a successor has the same name.
         lease_s: seconds without a report after which an attempt is given up.
         stall_timeout_s: seconds without progress after which an attempt is given up.
         max_failures: attempts lost to the machinery after which a task fails.
@@ -55,6 +67,7 @@ class TaskManager:
         self,
         store: TaskStore,
         *,
+        name: str,
         lease_s: float,
         stall_timeout_s: float,
         max_failures: int,
@@ -77,8 +90,10 @@ class TaskManager:
         self._watches: dict[str, _Watch] = {}
         self._retry_at: dict[str, float] = {}
         self._handing_out = True
-        for task in store.unfinished():
-            self._place(task)
+        # Whether the journal may hold what we do not know of.
+        self._in_doubt = True
+        self._leadership = Leadership(store, name, lease_s)
+        self.refresh()
 
     def admit(self, owner: str | None, idempotency_key: str | None) -> None:
         """Refuse what `submit` would refuse, before the files of a task have been sent.
@@ -101,9 +116,9 @@ class TaskManager:
         known = self._find(task.id) or self._submitted_before(task.owner, task.idempotency_key)
         if known is None:
             self._check_capacity()
-            task = self._store.add(task)
-            self._place(task)
-            return task
+            added = self._write(self._store.add, task)
+            # Where another manager was faster, there is a task to find now.
+            return self.submit(task) if added is None else added
         if known.fingerprint != task.fingerprint:
             raise IdempotencyKeyReused(str(task.idempotency_key))
         return known
@@ -134,11 +149,13 @@ class TaskManager:
             TaskFinished: it was completed, or failed for another reason.
         """
         task = self._visible(task_id, owner)
-        if not task.status.final:
-            task = self._finish(replace(task, status=TaskStatus.FAILED, error="cancelled", cancelled=True))
-        elif not task.cancelled:
-            raise TaskFinished(f"task {task_id} is {task.status.value} already", field="task_id")
-        return self._look(task)
+        if task.status.final:
+            if not task.cancelled:
+                raise TaskFinished(f"task {task_id} is {task.status.value} already", field="task_id")
+            return self._look(task)
+        ended = self._finish(replace(task, status=TaskStatus.FAILED, error="cancelled", cancelled=True))
+        # Where another manager was faster, there is another state to look at.
+        return self.cancel(task_id, owner) if ended is None else self._look(ended)
 
     def delete(self, task_id: str, owner: str | None) -> TaskSnapshot | None:
         """Forget a finished task and return None; cancel any other and return it."""
@@ -155,8 +172,11 @@ class TaskManager:
         for task in self._processing():
             if task.ticket_id == ticket_id:
                 return task
-        best = next(self._claimable(engine), None)
-        return None if best is None else self._start(best, ticket_id)
+        for task in list(self._claimable(engine)):
+            started = self._start(task, ticket_id)
+            if started is not None:
+                return started
+        return None
 
     def report(self, report: TaskReport) -> bool:
         """Take note of an attempt's progress; False means that nobody wants it any more."""
@@ -187,8 +207,8 @@ class TaskManager:
             # A repeated call whose first answer got lost.
             return known is not None and known.attempt == report.attempt and known.video == video
         task = self._unfinished[report.task_id]
-        self._finish(replace(task, status=TaskStatus.COMPLETED, progress=1.0, video=video))
-        return True
+        done = replace(task, status=TaskStatus.COMPLETED, progress=1.0, video=video)
+        return self._finish(done) is not None
 
     def reject(self, task_id: str, attempt: int, error: str) -> None:
         """The input of the attempt cannot be used: the task fails, for good."""
@@ -217,6 +237,17 @@ class TaskManager:
         for task in self._processing():
             if task.ticket_id == ticket_id:
                 self.lose(task.id, task.attempt, reason)
+
+    def refresh(self) -> None:
+        """Stay alive for other managers on the journal, and take note of what they did."""
+        others = self._leadership.renew(self._clock())
+        if others or self._in_doubt:
+            rows = self._store.unfinished()
+            for task_id in self._unfinished.keys() - {row.id for row in rows}:
+                self._forget(task_id)
+            self._in_doubt = False
+            for row in rows:
+                self._reconcile(row)
 
     def expire(self) -> None:
         """Give up the attempts whose lease ran out or that stand still."""
@@ -283,27 +314,48 @@ class TaskManager:
         return [self._unfinished[task_id] for task_id in self._watches]
 
     def _claimable(self, engine: str) -> Iterator[Task]:
-        if not self._handing_out or not self._has_room():
+        if not (self._handing_out and self._leadership.leading and self._has_room()):
             return
         now = self._clock()
         for task_id in self._queues[engine]:
             if self._retry_at.get(task_id, 0) <= now:
                 yield self._unfinished[task_id]
 
-    def _start(self, task: Task, ticket_id: str) -> Task:
-        task = replace(
-            task,
-            status=TaskStatus.PROCESSING,
-            stage=Stage.PREPARING,
-            attempt=task.attempt + 1,
-            ticket_id=ticket_id,
-            started_at=self._clock(),
+    def _reconcile(self, row: Task) -> None:
+        """Bring what is known of an unfinished task in line with the journal."""
+        if self._is_ours(row):
+            known = self._unfinished.get(row.id)
+            if known is None or known.revision != row.revision:
+                self._place(row)
+            return
+        self._forget(row.id)
+        if self._leadership.leading and row.holder and not self._leadership.is_alive(row.holder):
+            # It was handed out by a cluster that is gone, for which the task can't be blamed.
+            self._requeue(row)
+
+    def _is_ours(self, row: Task) -> bool:
+        if row.status is TaskStatus.PENDING:
+            return self._leadership.leading
+        # Before there were holders, there was one manager: a replica of ours may be at work.
+        return row.holder == self._leadership.name or (row.holder is None and self._leadership.leading)
+
+    def _start(self, task: Task, ticket_id: str) -> Task | None:
+        return self._write(
+            self._store.save,
+            replace(
+                task,
+                status=TaskStatus.PROCESSING,
+                stage=Stage.PREPARING,
+                attempt=task.attempt + 1,
+                ticket_id=ticket_id,
+                holder=self._leadership.name,
+                started_at=self._clock(),
+            ),
         )
-        self._save(task)
-        return task
 
     def _requeue(self, task: Task) -> None:
-        self._save(
+        self._write(
+            self._store.save,
             replace(
                 task,
                 status=TaskStatus.PENDING,
@@ -311,31 +363,48 @@ class TaskManager:
                 progress=0.0,
                 frames_generated=0,
                 ticket_id=None,
+                holder=None,
                 started_at=None,
-            )
+            ),
         )
 
-    def _finish(self, task: Task) -> Task:
+    def _finish(self, task: Task) -> Task | None:
         now = self._clock()
         task = replace(task, stage=None, finished_at=now, webhook_at=now if task.webhook_url else None)
-        self._save(task)
-        self._forecast.learn(task)
-        return task
+        finished = self._write(self._store.save, task)
+        if finished is not None:
+            self._forecast.learn(finished)
+        return finished
 
-    def _save(self, task: Task) -> None:
-        self._store.save(task)
-        self._place(task)
+    def _write(self, to_journal: Callable[[Task], Task | None], task: Task) -> Task | None:
+        """Journal a task, then keep it; None if another manager was faster, whose business it is now."""
+        try:
+            written = to_journal(task)
+        except JournalUnavailable:
+            # The connection may have broken after the change was made.
+            self._in_doubt = True
+            raise
+        if written is None:
+            self._forget(task.id)
+            self._in_doubt = True
+            return None
+        return self._place(written)
 
-    def _place(self, task: Task) -> None:
+    def _place(self, task: Task) -> Task:
         """Keep a task where its status has its place."""
-        self._unfinished[task.id] = task
-        self._queues[task.engine].discard(task)
-        self._watches.pop(task.id, None)
-        self._retry_at.pop(task.id, None)
+        self._forget(task.id)
         if task.status is TaskStatus.PENDING:
             self._queues[task.engine].add(task)
         elif task.status is TaskStatus.PROCESSING:
             now = self._clock()
             self._watches[task.id] = _Watch(reported_at=now, progressed_at=now)
-        else:
-            del self._unfinished[task.id]
+        if not task.status.final:
+            self._unfinished[task.id] = task
+        return task
+
+    def _forget(self, task_id: str) -> None:
+        task = self._unfinished.pop(task_id, None)
+        self._watches.pop(task_id, None)
+        self._retry_at.pop(task_id, None)
+        if task is not None:
+            self._queues[task.engine].discard(task)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from models.params import GenerationParams
 from serve_app.errors import JournalUnavailable, StorageFull
-from serve_app.journal_schema import migrate, tasks
+from serve_app.journal_schema import managers, migrate, tasks
 from serve_app.task import Stage, Task, TaskStatus
 
 logger = logging.getLogger("ray.serve")
@@ -48,17 +48,31 @@ class TaskStore:
             self.close()
             raise
 
-    def add(self, task: Task) -> Task:
-        """Write a new task, behind all others in the order of submission; returns it with its sequence."""
-        with self._begin() as connection:
-            inserted = connection.execute(tasks.insert().values(_to_values(task)))
-            key = inserted.inserted_primary_key
+    def add(self, task: Task) -> Task | None:
+        """Write a new task, behind all others in the order of submission.
+
+        Returns:
+            The task with its sequence; None if its id, or its key with its owner, is there already.
+        """
+        try:
+            with self._begin() as connection:
+                inserted = connection.execute(tasks.insert().values(_to_values(task)))
+                key = inserted.inserted_primary_key
+        except sa.exc.IntegrityError:
+            return None
         return replace(task, sequence=key and key[0])
 
-    def save(self, task: Task) -> None:
-        """Overwrite the row of a task that was added before."""
+    def save(self, task: Task) -> Task | None:
+        """Overwrite the row of a task, unless it has changed since this one was read.
+
+        Returns:
+            The task with its new revision; None if another manager was faster, or removed it.
+        """
+        saved = replace(task, revision=task.revision + 1)
+        same = (tasks.c.id == task.id, tasks.c.revision == task.revision)
         with self._begin() as connection:
-            connection.execute(tasks.update().where(tasks.c.id == task.id).values(_to_values(task)))
+            changed = connection.execute(tasks.update().where(*same).values(_to_values(saved))).rowcount
+        return saved if changed else None
 
     def delete(self, task_id: str) -> None:
         """Forget a task; one that is not there is no error."""
@@ -118,6 +132,21 @@ class TaskStore:
             # Any number that a client sends; PostgreSQL refuses to compare with what is no INTEGER.
             query = query.where(tasks.c.sequence < sa.literal(before, sa.BigInteger))
         return self._select(query)
+
+    def renew_manager(self, name: str, alive_until: float) -> None:
+        """Let a manager live until this time; one that is new here gets the highest epoch."""
+        epoch = sa.select(sa.func.coalesce(sa.func.max(managers.c.epoch), 0) + 1).scalar_subquery()
+        with self._begin() as connection:
+            renewed = managers.update().where(managers.c.name == name).values(alive_until=alive_until)
+            if connection.execute(renewed).rowcount == 0:
+                new = managers.insert().values(name=name, epoch=epoch, alive_until=alive_until)
+                connection.execute(new)
+
+    def live_managers(self, now: float) -> list[str]:
+        """Names of the managers that live, the one that came last first."""
+        live = sa.select(managers.c.name).where(managers.c.alive_until > now)
+        with self._begin() as connection:
+            return list(connection.execute(live.order_by(managers.c.epoch.desc())).scalars())
 
     def close(self) -> None:
         """Give the database's connections back."""

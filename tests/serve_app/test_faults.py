@@ -2,6 +2,7 @@
 
 import pytest
 
+from serve_app.task_store import TaskStore
 from tests.service import poll, run_service
 
 
@@ -51,6 +52,24 @@ def test_ctrl_c_hands_running_work_to_the_next_start(tmp_path, astronaut_file, s
     with run_service(tmp_path) as second:
         task = second.wait(task_id)
     assert (task["status"], task["attempt"]) == ("completed", 2)
+
+
+@pytest.mark.timeout(400)
+def test_a_second_cluster_takes_over_from_the_first(tmp_path, journal_url, astronaut_file, speech_file):
+    shared = {"data_dir": str(tmp_path / "data"), "database_url": journal_url}
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    with run_service(tmp_path / "first", **shared, preview={"max_replicas": 1}) as first:
+        ids = [first.submit(astronaut_file, speech_file, width=1024, height=1024) for _ in range(6)]
+        with run_service(tmp_path / "second", **shared) as second:
+            tasks = [second.wait(task_id) for task_id in ids]
+            late = first.submit(astronaut_file, speech_file, length=2)
+            assert second.wait(late)["status"] == "completed"
+        assert first.task(late)["status"] == "completed"
+    assert [(task["status"], task["attempt"]) for task in tasks] == [("completed", 1)] * 6
+    store = TaskStore(journal_url)
+    assert store.get(ids[0]).holder != store.get(late).holder
+    store.close()
 
 
 def test_a_wrong_builder_argument_is_named(tmp_path):

@@ -1,13 +1,13 @@
 """The life cycle of a task, told with a clock that the test moves."""
 
 import pickle
+from dataclasses import replace
 
 import pytest
 
 from serve_app.errors import IdempotencyKeyReused, QueueFull, StorageFull, TaskFinished, TaskNotFound
 from serve_app.task import Stage, TaskStatus
 from serve_app.task_manager import TaskManager
-from serve_app.task_store import TaskStore
 from tests.serve_app.tasks import new_task, report_of
 
 LEASE_S = 15.0
@@ -26,13 +26,6 @@ def clock():
     return Clock()
 
 
-@pytest.fixture
-def store(tmp_path):
-    store = TaskStore(f"sqlite:///{tmp_path / 'tasks.db'}")
-    yield store
-    store.close()
-
-
 class Disk:
     full = False
 
@@ -46,7 +39,13 @@ def disk():
 
 
 def start(store, clock, **changes):
-    limits = {"lease_s": LEASE_S, "stall_timeout_s": STALL_S, "max_failures": 3, "max_pending": 1000}
+    limits = {
+        "name": "the manager",
+        "lease_s": LEASE_S,
+        "stall_timeout_s": STALL_S,
+        "max_failures": 3,
+        "max_pending": 1000,
+    }
     return TaskManager(store, **{**limits, **changes}, clock=clock)
 
 
@@ -556,3 +555,128 @@ class TestRestart:
         manager.submit(new_task("a"))
         task = manager.claim("ticket", "preview")
         assert start(store, clock).claim("ticket", "preview") == task
+
+    def test_a_change_that_may_or_may_not_be_journalled_is_looked_up(self, store, clock):
+        manager = start(store, clock)
+        manager.submit(new_task("a"))
+        # As when the connection breaks after the database has made a change.
+        store.add(new_task("b"))
+        store.save(replace(state(manager, "a"), priority=-1))
+        assert manager.claim("1", "preview") is None
+        manager.refresh()
+        assert [manager.claim(f"{n}", "preview").id for n in (2, 3)] == ["b", "a"]
+
+
+class TestTwoManagers:
+    """A cluster replaces another on the same journal, and both run for a while."""
+
+    @pytest.fixture
+    def old(self, store, clock):
+        """The manager of the first cluster, with a task that runs and one that waits."""
+        old = start(store, clock, name="old")
+        old.submit(new_task("running"))
+        old.submit(new_task("waiting"))
+        old.claim("ticket of old", "preview")
+        return old
+
+    @pytest.fixture
+    def new(self, old, store, clock):
+        """The manager of the second."""
+        return start(store, clock, name="new")
+
+    def pass_time(self, clock, *managers, seconds=4 * LEASE_S):
+        """Managers refresh every second."""
+        for _ in range(int(seconds)):
+            clock.now += 1
+            for manager in managers:
+                manager.refresh()
+
+    def test_the_one_that_came_last_hands_out_work(self, old, new):
+        old.refresh()
+        assert old.claim("1", "preview") is None
+        assert old.waiting("preview") == 0
+        assert new.claim("2", "preview").id == "waiting"
+
+    def test_a_task_is_never_handed_out_twice(self, old, new):
+        # The old manager has not noticed the new one yet.
+        assert old.claim("1", "preview").id == "waiting"
+        assert new.claim("2", "preview") is None
+        old.refresh()
+        new.refresh()
+        assert new.claim("3", "preview") is None
+        assert state(new, "waiting").attempt == 1
+
+    def test_the_old_one_lets_its_running_work_finish(self, old, new, clock):
+        task = state(old, "running")
+        for _ in range(4):
+            self.pass_time(clock, old, new, seconds=10)
+            assert old.report(report_of(task, counter=int(clock.now)))
+            old.expire()
+        assert old.complete(report_of(task), "attempt-1.mp4")
+        new.refresh()
+        assert (state(new, "running").status, state(new, "running").attempt) == (TaskStatus.COMPLETED, 1)
+
+    def test_work_of_the_old_one_that_is_lost_is_repeated_by_the_new_one(self, old, new):
+        old.refresh()
+        old.lose("running", 1, "its replica died")
+        new.refresh()
+        assert old.claim("1", "preview") is None
+        assert new.claim("2", "preview").id == "running"
+
+    def test_a_task_submitted_to_the_old_one_is_worked_on_by_the_new_one(self, old, new):
+        old.refresh()
+        old.submit(new_task("late", priority=1))
+        old.refresh()
+        assert old.claim("1", "preview") is None
+        new.refresh()
+        assert new.claim("2", "preview").id == "late"
+
+    def test_a_task_is_cancelled_wherever_it_runs(self, old, new):
+        task = state(old, "running")
+        assert new.cancel("running", owner=None).task.cancelled
+        old.refresh()
+        assert not old.report(report_of(task))
+        assert not old.complete(report_of(task), "attempt-1.mp4")
+        assert state(old, "running").cancelled
+
+    def test_a_completion_is_not_written_over_a_cancellation(self, old, new):
+        task = state(old, "running")
+        new.cancel("running", owner=None)
+        assert not old.complete(report_of(task), "attempt-1.mp4")
+        assert state(new, "running").cancelled
+
+    def test_a_cancellation_is_not_written_over_a_completion(self, old, new):
+        old.complete(report_of(state(old, "running")), "attempt-1.mp4")
+        with pytest.raises(TaskFinished):
+            new.cancel("running", owner=None)
+
+    def test_what_a_dead_cluster_held_is_handed_out_again_and_is_no_failure(self, old, new, clock):
+        self.pass_time(clock, new, seconds=LEASE_S - 1)
+        assert state(new, "running").status is TaskStatus.PROCESSING
+        self.pass_time(clock, new, seconds=2)
+        task = state(new, "running")
+        assert (task.status, task.attempt, task.failures) == (TaskStatus.PENDING, 1, 0)
+        assert new.claim("1", "preview").id == "running"
+
+    def test_a_cluster_that_comes_back_from_silence_cannot_complete_what_it_lost(self, old, new, clock):
+        lost = state(old, "running")
+        self.pass_time(clock, new)
+        again = new.claim("1", "preview")
+        assert not old.complete(report_of(lost), "attempt-1.mp4")
+        old.refresh()
+        assert not old.report(report_of(lost))
+        assert new.complete(report_of(again), "attempt-2.mp4")
+
+    def test_the_old_one_leads_again_when_the_new_one_is_gone(self, old, new, clock):
+        old.refresh()
+        self.pass_time(clock, old)
+        assert old.claim("1", "preview").id == "waiting"
+
+    def test_a_successor_of_the_old_one_does_not_lead(self, old, new, store, clock):
+        successor = start(store, clock, name="old")
+        assert successor.claim("1", "preview") is None
+        assert successor.report(report_of(state(old, "running")))
+
+    def test_the_same_key_at_both_gives_one_task(self, old, new):
+        first = old.submit(new_task("a", idempotency_key="k"))
+        assert new.submit(new_task("b", idempotency_key="k")).id == first.id

@@ -72,9 +72,9 @@ def test_a_saved_change_is_read_back_by_a_later_process(store, journal_url):
         attempt=2,
         ticket_id="t",
     )
-    store.save(changed)
+    saved = store.save(changed)
     later = TaskStore(journal_url)
-    assert later.get("a") == changed
+    assert later.get("a") == saved == replace(changed, revision=1)
     later.close()
 
 
@@ -92,9 +92,9 @@ def test_unfinished_tasks_come_in_the_order_of_submission(store):
 
 
 def test_the_same_id_is_accepted_only_once(store):
-    store.add(new_task("a"))
-    with pytest.raises(sa.exc.IntegrityError):
-        store.add(new_task("a"))
+    assert store.add(new_task("a")) is not None
+    assert store.add(new_task("a", engine="another")) is None
+    assert store.get("a").engine == "preview"
 
 
 def test_a_deleted_task_is_gone(store):
@@ -102,6 +102,34 @@ def test_a_deleted_task_is_gone(store):
     store.delete("a")
     store.delete("a")
     assert store.get("a") is None
+
+
+class TestRevisions:
+    def test_a_change_is_not_written_over_one_it_has_not_seen(self, store):
+        read = store.add(new_task("a"))
+        assert store.save(replace(read, progress=0.5)).revision == 1
+        assert store.save(replace(read, progress=0.1)) is None
+        assert store.get("a").progress == 0.5
+
+    def test_a_task_that_is_gone_is_not_written(self, store):
+        read = store.add(new_task("a"))
+        store.delete("a")
+        assert store.save(read) is None
+        assert store.get("a") is None
+
+
+class TestManagers:
+    def test_the_one_that_came_last_is_first_while_it_lives(self, store):
+        for name, until in (("a", 20.0), ("b", 10.0)):
+            store.renew_manager(name, until)
+        assert store.live_managers(5.0) == ["b", "a"]
+        assert store.live_managers(15.0) == ["a"]
+        assert store.live_managers(25.0) == []
+
+    def test_it_keeps_its_rank(self, store):
+        for name in ("a", "b", "a"):
+            store.renew_manager(name, 10.0)
+        assert store.live_managers(5.0) == ["b", "a"]
 
 
 class TestIdempotencyKeys:
@@ -116,8 +144,7 @@ class TestIdempotencyKeys:
     @pytest.mark.parametrize("owner", [None, "ann"])
     def test_an_owner_can_use_a_key_only_once(self, store, owner):
         store.add(new_task("a", idempotency_key="k", owner=owner))
-        with pytest.raises(sa.exc.IntegrityError):
-            store.add(new_task("b", idempotency_key="k", owner=owner))
+        assert store.add(new_task("b", idempotency_key="k", owner=owner)) is None
 
     def test_tasks_without_a_key_do_not_clash(self, store):
         store.add(new_task("a"))
@@ -181,8 +208,8 @@ class TestSchema:
         TaskStore(journal_url).close()
         with database(journal_url) as connection:
             migrated = _describe(connection)
-            connection.execute(sa.text("drop table tasks"))
-            connection.execute(sa.text("drop table schema_version"))
+            for table in ("tasks", "managers", "schema_version"):
+                connection.execute(sa.text(f"drop table {table}"))
         TaskStore(journal_url).close()
         with database(journal_url) as connection:
             assert _describe(connection) == migrated
@@ -233,8 +260,9 @@ class TestFaults:
 def _describe(connection):
     """The columns, and how the database itself words the indexes."""
     columns = {
-        column["name"]: (str(column["type"]), column["nullable"])
-        for column in sa.inspect(connection).get_columns("tasks")
+        (table, column["name"]): (str(column["type"]), column["nullable"])
+        for table in ("tasks", "managers")
+        for column in sa.inspect(connection).get_columns(table)
     }
     if connection.dialect.name == "sqlite":
         indexes = "select sql from sqlite_master where type = 'index' and sql is not null"

@@ -1,0 +1,43 @@
+"""Which of several task managers on one journal hands out work."""
+
+from serve_app.task_store import TaskStore
+
+# A manager that misses one renewal, or two, is still alive.
+_RENEWALS_PER_LEASE = 3
+
+
+class Leadership:
+    """The manager that came last leads, while it is alive; the others let their running work finish.
+
+    When a cluster replaces another, both run for a while. Managers are alive for `lease_s` after they
+    last said so; their clocks must agree within some seconds.
+
+    Args:
+        store: the journal that the managers share.
+        name: of this manager; it keeps its rank when it starts anew with the same name.
+        lease_s: seconds after which a silent manager counts as dead.
+    """
+
+    def __init__(self, store: TaskStore, name: str, lease_s: float):
+        self.name = name
+        self._store = store
+        self._lease_s = lease_s
+        self._renewed_at = float("-inf")
+        self._alive: list[str] = []
+
+    def renew(self, now: float) -> bool:
+        """Say that we are alive, and look who is; returns whether others are, or have been until now."""
+        if now - self._renewed_at >= self._lease_s / _RENEWALS_PER_LEASE:
+            self._store.renew_manager(self.name, now + self._lease_s)
+            self._renewed_at = now
+        before, self._alive = self._alive, self._store.live_managers(now)
+        return not before == self._alive == [self.name]
+
+    @property
+    def leading(self) -> bool:
+        """Whether this manager hands out work."""
+        return self._alive[:1] == [self.name]
+
+    def is_alive(self, name: str) -> bool:
+        """Whether the manager with this name still watches over what it handed out."""
+        return name in self._alive
