@@ -123,6 +123,8 @@ class EchoMimic(EngineReplica):
             variant=chosen.variant,
             precision=chosen.precision,
             architecture=PRESETS[chosen.preset],
+            compiled=chosen.compiled,
+            low_memory=chosen.low_memory,
         )
         for warning in warnings:
             logger.warning(warning)

@@ -57,6 +57,8 @@ class EchoMimicSettings(EngineSettings):
     precision: Literal["bf16", "fp16", "fp32"] | None = Field(
         None, description="What it computes in; by default bf16 on a GPU and fp32 on the CPU."
     )
+    compiled: bool = Field(False, description="Make kernels for 512 × 512 when a replica starts.")
+    low_memory: bool = Field(False, description="Keep off the GPU what is idle.")
 
     @field_validator("weights_dir")
     @classmethod
