@@ -4,7 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from tests.parity.bench import Bench
 from tests.parity.report import report
+from tests.parity.rules import Rules
 
 
 def main() -> int:
@@ -12,10 +14,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.parity", description=__doc__)
     parser.add_argument("folder", type=Path, help="the goldens")
     parser.add_argument("--salt", default="", help="the salt they were made with")
+    parser.add_argument("--weights", type=Path, help="the folder of published weights they were made with")
+    parser.add_argument("--variant", choices=["acc", "base"], default="acc", help="of those weights")
     parser.add_argument("--full", action="store_true", help="also those of full size (10 GB, minutes)")
     options = parser.parse_args()
     count = misses = 0
-    for row in report(options.folder, options.salt, full=options.full):
+    bench = Bench(options.folder, Rules(options.salt), options.weights, options.variant)
+    for row in report(bench, full=options.full):
         print(row, flush=True)
         count += 1
         misses += not row.passed

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from models.echomimic.config import OFFICIAL, TINY
+from models.echomimic.checkpoints import load
+from models.echomimic.config import OFFICIAL, TINY, Architecture
+from models.echomimic.layout import Variant
 from models.echomimic.networks import Networks
 from tests.parity.rows import Broken
 from tests.parity.rules import Rules, speech_signal
@@ -50,10 +52,17 @@ class Arrays(Mapping[str, np.ndarray]):
 
 @dataclass(frozen=True)
 class Bench:
-    """One folder of goldens under one family of rules."""
+    """One folder of goldens under one family of rules.
+
+    Attributes:
+        weights: a folder of published weights, where the goldens were made with those.
+        variant: of these weights.
+    """
 
     folder: Path
     rules: Rules
+    weights: Path | None = None
+    variant: Variant = "acc"
 
     def facts(self, stem: str) -> Facts:
         """The numbers and statistics of a golden."""
@@ -85,11 +94,16 @@ class Bench:
 
     @cached_property
     def tiny(self) -> Networks:
-        return self.rules.networks(TINY)
+        return self._networks(TINY)
 
     @cached_property
     def official(self) -> Networks:
-        return self.rules.networks(OFFICIAL)
+        return self._networks(OFFICIAL)
+
+    def _networks(self, architecture: Architecture) -> Networks:
+        if self.weights is None:
+            return self.rules.networks(architecture)
+        return load(self.weights, architecture, variant=self.variant).networks
 
 
 def read_wav(path: Path) -> np.ndarray:

@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
-from pathlib import Path
 
 from tests.parity import geometry, locator, schedules, sound, unet, video, weights
 from tests.parity.bench import Bench
 from tests.parity.rows import AnyRow, Broken, LeftOut
-from tests.parity.rules import Rules
 
 Compare = Callable[[Bench, str], Iterator[AnyRow]]
 
@@ -29,20 +27,19 @@ NO_GOLDENS = {
 SUFFIXES = (".json", ".npz")
 
 
-def report(folder: Path, salt: str, *, full: bool) -> Iterator[AnyRow]:
+def report(bench: Bench, *, full: bool) -> Iterator[AnyRow]:
     """Compare every golden in the folder.
 
     Args:
-        folder: holds what the authors' code computed.
-        salt: of the weights and inputs it was given.
+        bench: the folder, and the weights that the authors' code was given.
         full: also run the networks in full size.
     """
+    folder = bench.folder
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     yield from (_other(name) for name in names if not _is_golden(name))
     stems = dict.fromkeys(_stem(name) for name in names if _is_golden(name))
     if not stems:
         yield Broken(str(folder), "no goldens here")
-    bench = Bench(folder, Rules(salt))
     for stem in stems:
         if stem.startswith(FULL_SIZE) and not full:
             yield LeftOut(stem, "full size; ask with --full")

@@ -42,9 +42,9 @@ def rows(bench: Bench, stem: str) -> Iterator[AnyRow]:
         return
     latents = task.noise
     for index, (velocity, latents) in enumerate(task.steps()):
-        yield compare(f"{stem} step {index} model output", velocity, task.golden_output(index), task.per_step)
-        yield compare(f"{stem} step {index} latents", latents, task.golden_latents(index), task.drift)
-    yield compare(f"{stem} final latents", latents, task.frame_major("final_latents"), task.drift)
+        yield from _kept(f"{stem} step {index}", task, index, velocity, latents)
+    if "final_latents" in arrays:
+        yield compare(f"{stem} final latents", latents, task.frame_major("final_latents"), task.drift)
     yield from _pictures(stem, task, latents)
     yield from arrays.unread(stem)
 
@@ -75,14 +75,18 @@ class _Task:
         for step in denoise(self.networks.denoiser, self.conditioning, self.noise, self.sampling, _no_tick):
             yield step.model_output, step.latents
 
-    def golden_output(self, index: int) -> np.ndarray:
-        return _frames_first(self.arrays["step_model_output"][index])
-
-    def golden_latents(self, index: int) -> np.ndarray:
-        return _frames_first(self.arrays["step_prev_sample"][index])
-
     def frame_major(self, key: str) -> np.ndarray:
         return _frames_first(self.arrays[key])
+
+
+def _kept(name: str, task: _Task, index: int, velocity: Tensor, latents: Tensor) -> Iterator[AnyRow]:
+    """One step, where the golden keeps the steps."""
+    if "step_model_output" in task.arrays:
+        golden = _frames_first(task.arrays["step_model_output"][index])
+        yield compare(f"{name} model output", velocity, golden, task.per_step)
+    if "step_prev_sample" in task.arrays:
+        golden = _frames_first(task.arrays["step_prev_sample"][index])
+        yield compare(f"{name} latents", latents, golden, task.drift)
 
 
 def _prepared(stem: str, task: _Task) -> Iterator[AnyRow]:
@@ -91,10 +95,13 @@ def _prepared(stem: str, task: _Task) -> Iterator[AnyRow]:
     if "ref_image_tensor" in arrays:
         pixels = 2.0 * (task.image.transpose(2, 0, 1)[None].astype(np.float32) / 255) - 1.0
         yield compare(f"{stem} portrait pixels", pixels, arrays["ref_image_tensor"], LATENTS)
-    latents = encode(task.networks.vae, task.image)
-    yield compare(f"{stem} portrait latents", latents, arrays["ref_image_latents"], LATENTS)
-    yield compare(f"{stem} initial noise", task.noise, task.frame_major("init_latents"))
-    yield compare(f"{stem} timesteps", schedule(facts["steps"]).timesteps, arrays["timesteps"])
+    if "ref_image_latents" in arrays:
+        latents = encode(task.networks.vae, task.image)
+        yield compare(f"{stem} portrait latents", latents, arrays["ref_image_latents"], LATENTS)
+    if "init_latents" in arrays:
+        yield compare(f"{stem} initial noise", task.noise, task.frame_major("init_latents"))
+    if "timesteps" in arrays:
+        yield compare(f"{stem} timesteps", schedule(facts["steps"]).timesteps, arrays["timesteps"])
     if "video_length" in facts:
         yield compare(f"{stem} video length", task.frames, facts["video_length"])
     if "n_unet_calls" in facts:
@@ -116,8 +123,9 @@ def _pictures(stem: str, task: _Task, latents: Tensor) -> Iterator[AnyRow]:
             golden = arrays[key]
             golden = _frames_first(golden) if golden.ndim == 5 else golden
             yield compare(f"{stem} {key}", ours, golden, VIDEO)
-    means = facts.get("per_frame_mean") or facts["video"]["per_frame_mean"]  # the full-size run's place
-    yield compare(f"{stem} mean of each frame", video.mean((1, 2, 3)), means, VIDEO)
+    means = facts.get("per_frame_mean") or facts.get("video", {}).get("per_frame_mean")
+    if means:
+        yield compare(f"{stem} mean of each frame", video.mean((1, 2, 3)), means, VIDEO)
 
 
 def _image(bench: Bench, facts: Facts, arrays: Arrays) -> np.ndarray:

@@ -1,10 +1,13 @@
 """The network gives what the authors' code gave; what would not is noticed."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from tests.models.echomimic.mistakes import MISTAKES
 from tests.parity.bench import Bench
@@ -47,7 +50,7 @@ def test_every_mistake_the_authors_result_shows_is_tried() -> None:
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the whole set of goldens is not here")
 def test_the_whole_set_is_reproduced() -> None:
-    assert missed(report(SHARED, "", full=False)) == []
+    assert missed(report(Bench(SHARED, Rules()), full=False)) == []
 
 
 def test_other_weights_are_noticed() -> None:
@@ -55,15 +58,46 @@ def test_other_weights_are_noticed() -> None:
     assert any(isinstance(row, Row) and not row.passed for row in rows)
 
 
+MINE = "e2e_mine"
+FACTS = ("pipeline", "cfg", "L", "H", "W", "steps", "fps", "seed", "context_frames", "context_overlap", "wav")
+ARRAYS = ("ref_image_u8_rgb", "mask", "video_frames", "video_frames_idx")
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    """As little as one who checks with weights of their own has to keep of the authors' run."""
+    folder = tmp_path / "recorded"
+    folder.mkdir()
+    facts = json.loads((GOLDENS / "e2e_base_cfg2.5.json").read_text())
+    (folder / f"{MINE}.json").write_text(json.dumps({key: facts[key] for key in FACTS}))
+    with np.load(GOLDENS / "e2e_base_cfg2.5.npz") as arrays:
+        np.savez(folder / f"{MINE}.npz", **{key: arrays[key] for key in ARRAYS})
+    (folder / facts["wav"]).symlink_to(GOLDENS / facts["wav"])
+    return folder
+
+
+def test_a_run_with_weights_from_files_is_compared(recorded: Path, layout: Path) -> None:
+    rows = list(golden(Bench(recorded, Rules(), weights=layout), MINE))
+    assert [(row.name, row.passed) for row in rows] == [(f"{MINE} video_frames", True)]
+
+
+def test_weights_that_differ_in_one_file_are_noticed(recorded: Path, layout: Path, tmp_path: Path) -> None:
+    weights = Path(shutil.copytree(layout, tmp_path / "weights"))
+    locator = weights / "face_locator.pth"
+    torch.save({key: -tensor for key, tensor in torch.load(locator).items()}, locator)
+    (row,) = golden(Bench(recorded, Rules(), weights), MINE)
+    assert not row.passed
+
+
 def test_an_empty_folder_is_a_miss(tmp_path: Path) -> None:
-    assert len(missed(report(tmp_path, "", full=False))) == 1
+    assert len(missed(report(Bench(tmp_path, Rules()), full=False))) == 1
 
 
 def test_an_unknown_file_is_a_miss(tmp_path: Path) -> None:
     (tmp_path / "ddim.json").symlink_to(GOLDENS / "ddim.json")
     (tmp_path / "ddim.npz").symlink_to(GOLDENS / "ddim.npz")
     (tmp_path / "e2e_acc_cfg2.5.mp4").touch()
-    assert [str(row) for row in missed(report(tmp_path, "", full=False))] == [
+    assert [str(row) for row in missed(report(Bench(tmp_path, Rules()), full=False))] == [
         f"MISS  {'e2e_acc_cfg2.5.mp4':62}  not a file this command knows"
     ]
 
