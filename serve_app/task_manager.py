@@ -15,13 +15,11 @@ TaskNotFound for any other.
 import logging
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from serve_app.errors import (
     IdempotencyKeyReused,
-    JournalUnavailable,
     QueueFull,
     StorageFull,
     TaskFinished,
@@ -30,7 +28,7 @@ from serve_app.errors import (
 from serve_app.forecast import Forecast
 from serve_app.leadership import Leadership
 from serve_app.task import Stage, Task, TaskPage, TaskReport, TaskSnapshot, TaskStatus
-from serve_app.task_queue import TaskQueue
+from serve_app.task_book import TaskBook
 from serve_app.task_store import TaskStore
 
 # Told to clients of a full queue while nothing is known of how long tasks take.
@@ -76,6 +74,8 @@ class TaskManager:
         clock: Callable[[], float] = time.time,
     ):
         self._store = store
+        self._leadership = Leadership(store, name, lease_s)
+        self._book = TaskBook(store, self._leadership)
         self._lease_s = lease_s
         self._stall_timeout_s = stall_timeout_s
         self._max_failures = max_failures
@@ -83,16 +83,10 @@ class TaskManager:
         self._has_room = has_room
         self._clock = clock
         self._forecast = Forecast()
-        self._unfinished: dict[str, Task] = {}
-        self._queues: defaultdict[str, TaskQueue] = defaultdict(TaskQueue)
-        # One for each task that is processing. A replica may still work for our predecessor: it gets
-        # one lease to report.
-        self._watches: dict[str, _Watch] = {}
+        self._watches: dict[tuple[str, int], _Watch] = {}
         self._retry_at: dict[str, float] = {}
         self._handing_out = True
-        # Whether the journal may hold what we do not know of.
-        self._in_doubt = True
-        self._leadership = Leadership(store, name, lease_s)
+        self._started_at = clock()
         self.refresh()
 
     def admit(self, owner: str | None, idempotency_key: str | None) -> None:
@@ -113,12 +107,12 @@ class TaskManager:
             QueueFull: as many tasks wait as may.
             StorageFull: the disk has no room for another task.
         """
-        known = self._find(task.id) or self._submitted_before(task.owner, task.idempotency_key)
+        known = self._known(task)
         if known is None:
             self._check_capacity()
-            added = self._write(self._store.add, task)
             # Where another manager was faster, there is a task to find now.
-            return self.submit(task) if added is None else added
+            known = self._book.add(task) or self._known(task)
+        assert known is not None
         if known.fingerprint != task.fingerprint:
             raise IdempotencyKeyReused(str(task.idempotency_key))
         return known
@@ -137,7 +131,7 @@ class TaskManager:
             limit: at most so many.
         """
         found = self._store.newest(owner=owner, status=status, before=cursor, limit=limit + 1)
-        snapshots = tuple(self._look(self._unfinished.get(task.id, task)) for task in found[:limit])
+        snapshots = tuple(self._look(self._book.current(task)) for task in found[:limit])
         return TaskPage(snapshots, found[limit - 1].sequence if len(found) > limit else None)
 
     def cancel(self, task_id: str, owner: str | None) -> TaskSnapshot:
@@ -169,7 +163,7 @@ class TaskManager:
 
         A ticket that claimed before gets the same task again: Ray repeats a call whose answer got lost.
         """
-        for task in self._processing():
+        for task in self._book.processing():
             if task.ticket_id == ticket_id:
                 return task
         for task in list(self._claimable(engine)):
@@ -180,45 +174,37 @@ class TaskManager:
 
     def report(self, report: TaskReport) -> bool:
         """Take note of an attempt's progress; False means that nobody wants it any more."""
-        task = self._current(report.task_id, report.attempt)
+        task = self._book.attempt(report.task_id, report.attempt)
         if task is None:
             return False
-        now, watch = self._clock(), self._watches[task.id]
+        now, watch = self._clock(), self._watch(task)
         watch.reported_at = now
         if report.counter > watch.counter:
             watch.counter, watch.progressed_at = report.counter, now
         # Not journalled: after a restart the next report brings it again.
-        self._unfinished[task.id] = replace(
-            task,
-            stage=report.stage,
-            progress=report.progress,
-            device=report.device,
-            frames_requested=report.frames_requested,
-            frames_generated=report.frames_generated,
-            audio_seconds=report.audio_seconds,
-            warnings=report.warnings,
-        )
+        self._book.note(_as_reported(task, report))
         return True
 
     def complete(self, report: TaskReport, video: str) -> bool:
         """Record the published video of an attempt; False means that the attempt is stale."""
         if not self.report(report):
-            known = self._find(report.task_id)
+            known = self._book.find(report.task_id)
             # A repeated call whose first answer got lost.
             return known is not None and known.attempt == report.attempt and known.video == video
-        task = self._unfinished[report.task_id]
+        task = self._book.find(report.task_id)
+        assert task is not None
         done = replace(task, status=TaskStatus.COMPLETED, progress=1.0, video=video)
         return self._finish(done) is not None
 
     def reject(self, task_id: str, attempt: int, error: str) -> None:
         """The input of the attempt cannot be used: the task fails, for good."""
-        task = self._current(task_id, attempt)
+        task = self._book.attempt(task_id, attempt)
         if task is not None:
             self._finish(replace(task, status=TaskStatus.FAILED, error=error))
 
     def lose(self, task_id: str, attempt: int, reason: str) -> None:
         """The machinery failed the attempt: the task waits for another, or fails after too many."""
-        task = self._current(task_id, attempt)
+        task = self._book.attempt(task_id, attempt)
         if task is None:
             return
         failures = task.failures + 1
@@ -229,31 +215,27 @@ class TaskManager:
             error = f"the service failed {failures} times while making this video; the last time: {reason}"
             self._finish(replace(task, status=TaskStatus.FAILED, error=error, failures=failures))
         else:
-            self._requeue(replace(task, failures=failures))
             self._retry_at[task_id] = self._clock() + 2.0 ** (failures - 1)
+            self._requeue(replace(task, failures=failures))
 
     def ticket_ended(self, ticket_id: str, reason: str) -> None:
         """A ticket is over; an attempt that it still holds is lost."""
-        for task in self._processing():
+        for task in self._book.processing():
             if task.ticket_id == ticket_id:
                 self.lose(task.id, task.attempt, reason)
 
     def refresh(self) -> None:
         """Stay alive for other managers on the journal, and take note of what they did."""
-        others = self._leadership.renew(self._clock())
-        if others or self._in_doubt:
-            rows = self._store.unfinished()
-            for task_id in self._unfinished.keys() - {row.id for row in rows}:
-                self._forget(task_id)
-            self._in_doubt = False
-            for row in rows:
-                self._reconcile(row)
+        for task in self._book.refresh(self._clock()):
+            # It was handed out by a cluster that is gone, for which the task can't be blamed.
+            self._requeue(task)
 
     def expire(self) -> None:
         """Give up the attempts whose lease ran out or that stand still."""
         now = self._clock()
-        for task in self._processing():
-            watch = self._watches[task.id]
+        self._watches = {(task.id, task.attempt): self._watch(task) for task in self._book.processing()}
+        for task in self._book.processing():
+            watch = self._watch(task)
             if now - watch.reported_at > self._lease_s:
                 self.lose(task.id, task.attempt, f"no report for {self._lease_s:g} s")
             elif now - watch.progressed_at > self._stall_timeout_s:
@@ -263,7 +245,7 @@ class TaskManager:
         """Allow or stop handing out work; stopping gives back, uncounted, what is processing."""
         self._handing_out = allowed
         if not allowed:
-            for task in self._processing():
+            for task in self._book.processing():
                 self._requeue(task)
 
     def waiting(self, engine: str) -> int:
@@ -272,76 +254,47 @@ class TaskManager:
 
     def counts(self) -> dict[TaskStatus, int]:
         """How many tasks are pending and how many processing."""
-        processing = len(self._watches)
-        return {
-            TaskStatus.PENDING: len(self._unfinished) - processing,
-            TaskStatus.PROCESSING: processing,
-        }
+        return self._book.counts()
 
     def _check_capacity(self) -> None:
         pending = self.counts()[TaskStatus.PENDING]
         if pending >= self._max_pending:
-            wait = self._forecast.next_end(self._processing(), self._clock())
+            wait = self._forecast.next_end(self._book.processing(), self._clock())
             raise QueueFull(pending, math.ceil(max(1.0, _UNKNOWN_WAIT_S if wait is None else wait)))
         if not self._has_room():
             raise StorageFull
+
+    def _known(self, task: Task) -> Task | None:
+        return self._book.find(task.id) or self._submitted_before(task.owner, task.idempotency_key)
 
     def _submitted_before(self, owner: str | None, idempotency_key: str | None) -> Task | None:
         return None if idempotency_key is None else self._store.with_key(owner, idempotency_key)
 
     def _visible(self, task_id: str, owner: str | None) -> Task:
-        task = self._find(task_id)
+        task = self._book.find(task_id)
         if task is None or owner not in (None, task.owner):
             raise TaskNotFound(task_id)
         return task
 
     def _look(self, task: Task) -> TaskSnapshot:
-        position = self._queues[task.engine].position(task)
-        eta = self._forecast.eta(task, position, self._processing(), self._clock())
+        position = self._book.position(task)
+        eta = self._forecast.eta(task, position, self._book.processing(), self._clock())
         return TaskSnapshot(task, position, eta)
-
-    def _find(self, task_id: str) -> Task | None:
-        return self._unfinished.get(task_id) or self._store.get(task_id)
-
-    def _current(self, task_id: str, attempt: int) -> Task | None:
-        """The task if this attempt is the one that counts."""
-        task = self._unfinished.get(task_id)
-        if task is None or task.status is not TaskStatus.PROCESSING or task.attempt != attempt:
-            return None
-        return task
-
-    def _processing(self) -> list[Task]:
-        return [self._unfinished[task_id] for task_id in self._watches]
 
     def _claimable(self, engine: str) -> Iterator[Task]:
         if not (self._handing_out and self._leadership.leading and self._has_room()):
             return
         now = self._clock()
-        for task_id in self._queues[engine]:
-            if self._retry_at.get(task_id, 0) <= now:
-                yield self._unfinished[task_id]
+        yield from (task for task in self._book.pending(engine) if self._retry_at.get(task.id, 0) <= now)
 
-    def _reconcile(self, row: Task) -> None:
-        """Bring what is known of an unfinished task in line with the journal."""
-        if self._is_ours(row):
-            known = self._unfinished.get(row.id)
-            if known is None or known.revision != row.revision:
-                self._place(row)
-            return
-        self._forget(row.id)
-        if self._leadership.leading and row.holder and not self._leadership.is_alive(row.holder):
-            # It was handed out by a cluster that is gone, for which the task can't be blamed.
-            self._requeue(row)
-
-    def _is_ours(self, row: Task) -> bool:
-        if row.status is TaskStatus.PENDING:
-            return self._leadership.leading
-        # Before there were holders, there was one manager: a replica of ours may be at work.
-        return row.holder == self._leadership.name or (row.holder is None and self._leadership.leading)
+    def _watch(self, task: Task) -> _Watch:
+        # A replica may still work for our predecessor: from our start on it has one lease to report.
+        since = max(task.started_at or 0.0, self._started_at)
+        return self._watches.setdefault((task.id, task.attempt), _Watch(since, since))
 
     def _start(self, task: Task, ticket_id: str) -> Task | None:
-        return self._write(
-            self._store.save,
+        self._retry_at.pop(task.id, None)
+        return self._book.save(
             replace(
                 task,
                 status=TaskStatus.PROCESSING,
@@ -354,8 +307,7 @@ class TaskManager:
         )
 
     def _requeue(self, task: Task) -> None:
-        self._write(
-            self._store.save,
+        self._book.save(
             replace(
                 task,
                 status=TaskStatus.PENDING,
@@ -371,40 +323,21 @@ class TaskManager:
     def _finish(self, task: Task) -> Task | None:
         now = self._clock()
         task = replace(task, stage=None, finished_at=now, webhook_at=now if task.webhook_url else None)
-        finished = self._write(self._store.save, task)
+        finished = self._book.save(task)
         if finished is not None:
+            self._retry_at.pop(task.id, None)
             self._forecast.learn(finished)
         return finished
 
-    def _write(self, to_journal: Callable[[Task], Task | None], task: Task) -> Task | None:
-        """Journal a task, then keep it; None if another manager was faster, whose business it is now."""
-        try:
-            written = to_journal(task)
-        except JournalUnavailable:
-            # The connection may have broken after the change was made.
-            self._in_doubt = True
-            raise
-        if written is None:
-            self._forget(task.id)
-            self._in_doubt = True
-            return None
-        return self._place(written)
 
-    def _place(self, task: Task) -> Task:
-        """Keep a task where its status has its place."""
-        self._forget(task.id)
-        if task.status is TaskStatus.PENDING:
-            self._queues[task.engine].add(task)
-        elif task.status is TaskStatus.PROCESSING:
-            now = self._clock()
-            self._watches[task.id] = _Watch(reported_at=now, progressed_at=now)
-        if not task.status.final:
-            self._unfinished[task.id] = task
-        return task
-
-    def _forget(self, task_id: str) -> None:
-        task = self._unfinished.pop(task_id, None)
-        self._watches.pop(task_id, None)
-        self._retry_at.pop(task_id, None)
-        if task is not None:
-            self._queues[task.engine].discard(task)
+def _as_reported(task: Task, report: TaskReport) -> Task:
+    return replace(
+        task,
+        stage=report.stage,
+        progress=report.progress,
+        device=report.device,
+        frames_requested=report.frames_requested,
+        frames_generated=report.frames_generated,
+        audio_seconds=report.audio_seconds,
+        warnings=report.warnings,
+    )
