@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from fastapi import FastAPI, Form
 from fastapi.responses import FileResponse, HTMLResponse
 from fastapi_offline import FastAPIOffline
 
-from models.portrait import check_image
+from models.image import check_image
 from models.speech import check_audio
 from serve_app.error_responses import install_error_handlers
 from serve_app.errors import ManagerUnavailable, TaskNotFinished, TaskNotFound, VideoGone
@@ -30,6 +31,9 @@ OPEN_ROUTES = frozenset({"generate_video", "task", "download"})
 
 _LANDING_PAGE = Path(__file__).with_name("landing.html")
 _HEALTH_TIMEOUT_S = 3.0
+
+# Uploads that a replica decodes at once: each may take the memory and time that `models` allow it.
+_CHECKED_AT_ONCE = 2
 
 
 def create_api(settings: Settings, manager: ManagerClient) -> FastAPI:
@@ -68,6 +72,8 @@ class Routes:
         self._manager = manager
         self._storage = storage
         self._accepting: set[asyncio.Task[SubmittedTask]] = set()
+        # Threads of their own: uploads that wait to be decoded hold up no download.
+        self._checks = ThreadPoolExecutor(_CHECKED_AT_ONCE, thread_name_prefix="upload-check")
 
     async def generate_video(
         self, form: Annotated[GenerateVideoForm, Form(media_type="multipart/form-data")]
@@ -112,7 +118,8 @@ class Routes:
     async def _accept(self, form: GenerateVideoForm) -> SubmittedTask:
         task_id = str(uuid.uuid4())
         try:
-            await asyncio.to_thread(self._receive, task_id, form)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._checks, self._receive, task_id, form)
             task = await self._manager.call(TaskManagerActor.submit, _new_task(task_id, form))
         except Exception:
             await asyncio.to_thread(self._storage.discard_uploads, task_id)
