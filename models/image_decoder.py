@@ -6,6 +6,7 @@ Decoders are where hostile files do their harm; here they harm nobody else. `mod
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -17,7 +18,7 @@ ALLOWED = "JPEG, PNG, WebP, BMP, TIFF or GIF, at most 64 megapixels"
 MAX_PIXELS = 64_000_000
 
 PIXELS = "--pixels"
-ROWS_AT_ONCE = 64  # written, so that no second copy of a large image is held
+BYTES_AT_ONCE = 2**22  # written, so that no second copy of a large image is held
 REASON_LENGTH = 200  # characters of what Pillow says
 
 
@@ -30,8 +31,7 @@ def main(path: str, *options: str) -> None:
         return
     _print_header(width=image.width, height=image.height)
     if PIXELS in options:
-        for top in range(0, image.height, ROWS_AT_ONCE):
-            rows = image.crop((0, top, image.width, min(top + ROWS_AT_ONCE, image.height)))
+        for rows in _rows(image):
             sys.stdout.buffer.write(rows.tobytes())
     sys.stdout.buffer.flush()
 
@@ -64,8 +64,14 @@ def decode(path: Path, *, draft: bool) -> Image.Image:
     except MemoryError as error:
         raise ImageError("the reference image takes too much memory to decode", allowed=ALLOWED) from error
     except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
-        reason = str(error)[:REASON_LENGTH]
+        reason = str(error)[:REASON_LENGTH] or type(error).__name__
         raise ImageError(f"the reference image is damaged: {reason}", allowed=ALLOWED) from error
+
+
+def _rows(image: Image.Image) -> Iterator[Image.Image]:
+    height = max(BYTES_AT_ONCE // (3 * image.width), 1)
+    for top in range(0, image.height, height):
+        yield image.crop((0, top, image.width, min(top + height, image.height)))
 
 
 def _plain(image: Image.Image) -> Image.Image:
