@@ -148,7 +148,7 @@ def _new_task(task_id: str, form: GenerateVideoForm) -> Task:
         params=form.params(),
         requested_device=form.device,
         created_at=time.time(),
-        warnings=tuple(f"unknown field {name!r} was ignored" for name in form.ignored_fields()),
+        warnings=form.warnings(),
     )
 
 

@@ -49,6 +49,8 @@ def hostile_sounds() -> Iterator[HostileFile]:
     ):
         name = f"mislabelled: a WAV called {file_name or 'nothing'}"
         yield HostileFile(name, "audio_file", made("clip.wav"), USED, file_name or "upload")
+    endless = "s" * 65_536 + ".wav"
+    yield HostileFile("named: 64 KB", "audio_file", made("clip.wav"), REFUSED, endless)
     for name, file_name in _NAMES.items():
         yield HostileFile(f"named: {name}", "audio_file", made("clip.wav"), USED, file_name)
 
@@ -69,7 +71,7 @@ _NAMES = {
     "a shell command": "$(touch escaped);`touch escaped`.wav",
     "a quote": "a\"b'c.wav",
     "a NUL": "speech\0.wav",
-    "2 KB": "s" * 2000 + ".wav",
+    "4 KB": "s" * 4096 + ".wav",
     "Chinese": "语音.wav",
 }
 
