@@ -3,13 +3,15 @@ PYTHON ?= python3
 IMAGE ?=
 AUDIO ?=
 OUT ?=
+REQUESTS ?= 10000
+SEED ?= 1
 DIR ?= weights
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate \
            --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run weights test lint bench lock clean
+.PHONY: help demo run weights test lint bench fuzz lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -35,6 +37,9 @@ lint: dev  ## style and types
 bench: dev  ## measure the preview engine and the API on this machine
 	$(BIN)/python -m benchmarks.preview
 	$(BIN)/python -m benchmarks.api
+
+fuzz: dev  ## attack a service of its own: made-up requests (REQUESTS=10000 SEED=1), hostile files
+	$(BIN)/python -m tests.fuzz $(REQUESTS) $(SEED)
 
 lock: dev  ## pin the newest versions that fit requirements-*.in
 	$(COMPILE) --upgrade requirements-preview.in -o requirements-preview.txt

@@ -3,15 +3,20 @@
 import re
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 from threading import Thread
 from typing import IO
 
+from models.bounds import Bounded, Bounds, bounded
+
 # Demuxers by ffmpeg's own names: WAV, AIFF, Core Audio, MP3, M4A and MP4, OGG, FLAC, WebM, ADTS AAC and AMR.
 # None of them opens other files; playlists (concat, hls, dash), which do, are what this list keeps out.
 AUDIO_DEMUXERS = "wav,aiff,caf,mp3,mov,ogg,flac,matroska,aac,amr"
+
+# Bytes of one allocation; the largest honest one is a packet.
+MAX_ALLOCATION = 64 * 2**20
 
 # A filter: timestamps are ignored, both for the engine's samples and for the video's sound, so that the n-th
 # sample is the same moment in both.
@@ -29,6 +34,8 @@ def sound_input(path: Path) -> list[str]:
     """Arguments that read the first audio stream of a user's file, and no other file whatever it says."""
     # A file that is mostly damaged still counts for what can be heard of it.
     return [
+        "-max_alloc",
+        str(MAX_ALLOCATION),
         "-max_error_rate",
         "1",
         "-protocol_whitelist",
@@ -80,6 +87,10 @@ class Ffmpeg:
         """What ffmpeg writes to pipe:1."""
         assert self._process.stdout is not None, "started without a pipe to read from"
         return self._process.stdout
+
+    def bounded(self, bounds: Bounds) -> AbstractContextManager[Bounded]:
+        """Hold it to bounds while in the context; it is ended when that is left."""
+        return bounded(self._process, bounds)
 
     def end(self) -> None:
         """Kill it where it still runs."""

@@ -1,21 +1,15 @@
-"""From the bytes of an image to the square crop, face mask and landmarks an engine works on."""
+"""From an image to the square crop, face mask and landmarks an engine works on."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from models.crop import Box, crop_square, mask_box
-from models.errors import ImageError
 from models.face import face_box, find_faces
+from models.image import load_image
 from models.params import GenerationParams
-
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-ALLOWED = "JPEG, PNG, WebP, BMP, TIFF or GIF, at most 64 megapixels"
-MAX_PIXELS = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -37,18 +31,6 @@ class Portrait:
     warnings: tuple[str, ...] = ()
 
 
-def check_image(path: Path) -> None:
-    """Refuse at once what `load_portrait` could not read, without looking for a face.
-
-    Raises:
-        ImageError: empty, not one of `FORMATS` by its content, over `MAX_PIXELS` (told from the header,
-            before anything is decoded), damaged, or with more than 16 bits a channel.
-    """
-    with _opened(path) as image:
-        image.draft("RGB", (1, 1))  # a JPEG is decoded at an eighth of its size; others ignore it
-        image.load()
-
-
 def load_portrait(path: Path, params: GenerationParams) -> Portrait:
     """Read the image and cut out the face that will speak: the largest.
 
@@ -57,9 +39,9 @@ def load_portrait(path: Path, params: GenerationParams) -> Portrait:
         params: `width`, `height`, `facecrop_dilation_ratio` and `facemask_dilation_ratio` are used.
 
     Raises:
-        ImageError: as `check_image`.
+        ImageError: as `models.image.load_image`.
     """
-    photo = _read(path)
+    photo = load_image(path)
     faces = find_faces(photo)
     whole = Box(0, 0, photo.width, photo.height)
     face = face_box(faces[0], photo.width, photo.height) if faces else whole
@@ -71,58 +53,6 @@ def load_portrait(path: Path, params: GenerationParams) -> Portrait:
         landmarks=_moved(faces[0], square, params) if faces else None,
         warnings=tuple(_warnings(len(faces), params)),
     )
-
-
-def _read(path: Path) -> Image.Image:
-    """The first frame, upright, RGB; transparent parts become white, as most viewers show them."""
-    with _opened(path) as image:
-        ImageOps.exif_transpose(image, in_place=True)  # and no copy where it is upright: 64 megapixels count
-        if image.has_transparency_data:
-            return _on_white(image.convert("RGBA"))
-        return image if image.mode == "RGB" else _eight_bit(image).convert("RGB")
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image, mask=image)
-    return white
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """The image, its header found fit; what fails while it is decoded becomes an `ImageError`."""
-    if not path.stat().st_size:
-        raise ImageError("the reference image is an empty file", allowed=ALLOWED)
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            _check_header(image)
-            yield image
-    except ImageError:
-        raise
-    except UnidentifiedImageError as error:
-        raise ImageError("the reference image is not an image that can be read", allowed=ALLOWED) from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(
-            f"the reference image is too large: over {MAX_PIXELS / 1e6:.0f} megapixels", allowed=ALLOWED
-        ) from error
-    except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
-        raise ImageError(f"the reference image is damaged: {error}", allowed=ALLOWED) from error
-
-
-def _check_header(image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        size = f"{image.width}×{image.height} pixels, {image.width * image.height / 1e6:.0f} megapixels"
-        raise ImageError(f"the reference image is too large: {size}", allowed=ALLOWED)
-    if image.mode in ("I", "F"):
-        message = "the reference image has 32 bits a channel; save it with 8"
-        raise ImageError(message, allowed="8 or 16 bits a channel")
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit grey, which Pillow would clip instead of scaling, brought to 8 bits; anything else as it is."""
-    if not image.mode.startswith("I;16"):
-        return image
-    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def mask_pixels(face: Box, side: int) -> np.ndarray:

@@ -1,13 +1,14 @@
 """From the bytes of an audio file to the samples an engine listens to."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE
 
 import numpy as np
 
+from models.bounds import Bounded, Bounds
 from models.errors import AudioError, Cancelled
 from models.ffmpeg import FROM_ZERO, Ffmpeg, run_ffmpeg, sound_input
 
@@ -19,6 +20,10 @@ CHECKED_SECONDS = 0.5
 BLOCK_BYTES = SAMPLE_RATE * BYTES_PER_SAMPLE  # one second, between two looks at `should_stop`
 # A few megabytes of FLAC can hold weeks of silence; nobody waits for those to be counted.
 MAX_SECONDS = 4 * 3600
+
+# Measured: four hours of Opus, the slowest format, take 45 s and less than 0.3 GiB.
+CHECK_BOUNDS = Bounds(memory=2**30, cpu_seconds=20, seconds=60)
+LOAD_BOUNDS = Bounds(memory=2**30, cpu_seconds=240, seconds=240)
 
 
 @dataclass(frozen=True)
@@ -40,12 +45,12 @@ def check_audio(path: Path) -> None:
     """Refuse at once what `load_speech` could not read, by decoding the first half second.
 
     Raises:
-        AudioError: empty, no audio format we accept by its content, damaged from the start, or without sound.
+        AudioError: empty, no audio format we accept by its content, damaged from the start, without
+            sound, or beyond `CHECK_BOUNDS`.
     """
-    with _decoder(path, CHECKED_SECONDS) as ffmpeg:
+    with _decoder(path, CHECKED_SECONDS, CHECK_BOUNDS) as (ffmpeg, watch):
         heard = len(ffmpeg.stdout.read())
-        ffmpeg.wait()
-        _check_heard(heard, ffmpeg)
+        _conclude(heard, ffmpeg, watch)
 
 
 def load_speech(path: Path, max_seconds: float, should_stop: Callable[[], bool]) -> Speech:
@@ -57,18 +62,16 @@ def load_speech(path: Path, max_seconds: float, should_stop: Callable[[], bool])
         should_stop: asked once per decoded second.
 
     Raises:
-        AudioError: as `check_audio`, or longer than `MAX_SECONDS`.
+        AudioError: as `check_audio`, longer than `MAX_SECONDS`, or beyond `LOAD_BOUNDS`.
         Cancelled: `should_stop` returned True.
     """
     kept, heard = bytearray(), 0
     wanted = round(max_seconds * SAMPLE_RATE) * BYTES_PER_SAMPLE
-    with _decoder(path, MAX_SECONDS + 1) as ffmpeg:
+    with _decoder(path, MAX_SECONDS + 1, LOAD_BOUNDS) as (ffmpeg, watch):
         for block in _blocks(ffmpeg, should_stop):
             kept += block[: wanted - len(kept)]
             heard += len(block)
-        code = ffmpeg.wait()
-        _check_heard(heard, ffmpeg)
-        complaint = ffmpeg.words or (f"ffmpeg ended with code {code}" if code else "")
+        complaint = _conclude(heard, ffmpeg, watch)
     duration = heard / (SAMPLE_RATE * BYTES_PER_SAMPLE)
     if duration > MAX_SECONDS:
         message = f"the audio lasts more than {MAX_SECONDS // 3600} hours"
@@ -77,11 +80,16 @@ def load_speech(path: Path, max_seconds: float, should_stop: Callable[[], bool])
     return Speech(samples, duration, tuple(_warnings(complaint, duration)))
 
 
-def _decoder(path: Path, seconds: float) -> AbstractContextManager[Ffmpeg]:
+@contextmanager
+def _decoder(path: Path, seconds: float, bounds: Bounds) -> Iterator[tuple[Ffmpeg, Bounded]]:
     if not path.stat().st_size:
         raise AudioError("the audio file is an empty file", allowed=ALLOWED)
     output = ["-map", "0:a:0", "-vn", "-sn", "-dn", "-af", FROM_ZERO, "-ac", "1", "-ar", str(SAMPLE_RATE)]
-    return run_ffmpeg([*sound_input(path), *output, "-t", str(seconds), "-f", "s16le", "pipe:1"], stdout=PIPE)
+    # Every thread takes address space, and ffmpeg starts one a core.
+    arguments = ["-filter_threads", "1", "-threads", "1", *sound_input(path), *output]
+    arguments += ["-t", str(seconds), "-f", "s16le", "pipe:1"]
+    with run_ffmpeg(arguments, stdout=PIPE) as ffmpeg, ffmpeg.bounded(bounds) as watch:
+        yield ffmpeg, watch
 
 
 def _blocks(ffmpeg: Ffmpeg, should_stop: Callable[[], bool]) -> Iterator[bytes]:
@@ -91,14 +99,19 @@ def _blocks(ffmpeg: Ffmpeg, should_stop: Callable[[], bool]) -> Iterator[bytes]:
         yield block
 
 
-def _check_heard(heard: int, ffmpeg: Ffmpeg) -> None:
+def _conclude(heard: int, ffmpeg: Ffmpeg, watch: Bounded) -> str:
+    """Wait for ffmpeg; returns what it complained of, raises where there is nothing to use."""
+    code = ffmpeg.wait()
+    if watch.exceeded:
+        raise AudioError("the audio file takes too long to decode", allowed=ALLOWED)
+    complaint = ffmpeg.words or (f"ffmpeg ended with code {code}" if code else "")
     if heard:
-        return
-    if not ffmpeg.words or "matches no streams" in ffmpeg.words:
+        return complaint
+    if not complaint or "matches no streams" in complaint:
         raise AudioError("the audio file has no sound in it", allowed=ALLOWED)
-    if "not on whitelist" in ffmpeg.words:
+    if "not on whitelist" in complaint:
         raise AudioError("the audio file is of a kind that is not accepted", allowed=ALLOWED)
-    raise AudioError(f"the audio file cannot be decoded: {ffmpeg.words}", allowed=ALLOWED)
+    raise AudioError(f"the audio file cannot be decoded: {complaint}", allowed=ALLOWED)
 
 
 def _warnings(complaint: str, duration: float) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from fastapi import Depends, FastAPI, Form, Header, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from fastapi_offline import FastAPIOffline
 
-from models.portrait import check_image
+from models.image import check_image
 from models.speech import check_audio
 from serve_app.admission import admitted_by
 from serve_app.engine_choice import EngineChoice
@@ -44,6 +45,9 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 
 _LANDING_PAGE = Path(__file__).with_name("landing.html")
 _HEALTH_TIMEOUT_S = 3.0
+
+# Uploads that a replica decodes at once: each may take the memory and time that `models` allow it.
+_CHECKED_AT_ONCE = 2
 
 
 def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient) -> FastAPI:
@@ -115,6 +119,8 @@ class Routes:
         self._manager = manager
         self._storage = Storage(settings.data_dir)
         self._accepting: set[asyncio.Task[SubmittedTask]] = set()
+        # Threads of their own: uploads that wait to be decoded hold up no download.
+        self._checks = ThreadPoolExecutor(_CHECKED_AT_ONCE, thread_name_prefix="upload-check")
 
     async def admit(self, request: Request) -> None:
         """Refuse a task for which there is no room, before its files are read."""
@@ -202,7 +208,8 @@ class Routes:
     ) -> SubmittedTask:
         new = replace(self._new_task(form), owner=owner, idempotency_key=idempotency_key)
         try:
-            fingerprint = await asyncio.to_thread(self._receive, new.id, form)
+            loop = asyncio.get_running_loop()
+            fingerprint = await loop.run_in_executor(self._checks, self._receive, new.id, form)
             task = await self._manager.call(TaskManagerActor.submit, replace(new, fingerprint=fingerprint))
         except ManagerUnavailable:
             # Perhaps it accepted the task all the same, and only its answer is missing. If not, the
@@ -225,7 +232,7 @@ class Routes:
             priority=form.priority,
             webhook_url=form.webhook_url,
             created_at=time.time(),
-            warnings=tuple(f"unknown field {name!r} was ignored" for name in form.ignored_fields()),
+            warnings=form.warnings(),
         )
 
     def _engine(self, asked: RequestedEngine) -> EngineName:

@@ -20,6 +20,10 @@ from serve_app.task import Stage, TaskPage, TaskSnapshot, TaskStatus
 
 MAX_SEED = 2**32 - 1
 
+# A form may have a thousand fields with names of kilobytes, and what a task says is kept and sent often.
+IGNORED_TOLD = 20
+IGNORED_NAME_LENGTH = 100
+
 # EchoMimic's motion modules have a position table of 32 entries.
 MAX_CONTEXT_FRAMES = 32
 
@@ -135,9 +139,12 @@ class GenerateVideoForm(BaseModel):
         text = json.dumps([fields, file_digests], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def ignored_fields(self) -> list[str]:
-        """Names of the fields that were sent and mean nothing here."""
-        return sorted(self.model_extra or {})
+    def warnings(self) -> tuple[str, ...]:
+        """What the task should say about fields that were sent and mean nothing here."""
+        names = sorted(self.model_extra or {})
+        told = [f"unknown field {name[:IGNORED_NAME_LENGTH]!r} was ignored" for name in names[:IGNORED_TOLD]]
+        more = len(names) - len(told)
+        return (*told, f"{more} more unknown fields were ignored") if more else tuple(told)
 
 
 def allowed_values(field_name: str) -> str | None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from scipy.io import wavfile
 
 from models.errors import AudioError, Cancelled
-from models.speech import SAMPLE_RATE, check_audio, load_speech
+from models.speech import CHECK_BOUNDS, LOAD_BOUNDS, SAMPLE_RATE, check_audio, load_speech
 
 
 def go_on() -> bool:
@@ -185,6 +186,21 @@ def test_refuses_hours_of_audio_in_a_small_file(ffmpeg, tmp_path, monkeypatch):
     assert (tmp_path / "silence.flac").stat().st_size < 2**20
     with pytest.raises(AudioError, match="more than 1 hour"):
         load_speech(tmp_path / "silence.flac", 1, go_on)
+
+
+def test_refuses_what_takes_too_long(ffmpeg, tmp_path, monkeypatch):
+    ffmpeg("-f", "lavfi", "-i", "anullsrc=r=1000:cl=mono", "-t", 3 * 3600, tmp_path / "hours.flac")
+    monkeypatch.setattr("models.speech.LOAD_BOUNDS", replace(LOAD_BOUNDS, seconds=0.05))
+
+    with pytest.raises(AudioError, match="takes too long"):
+        load_speech(tmp_path / "hours.flac", 10, go_on)
+
+
+def test_refuses_what_takes_too_much_memory(speech_file, monkeypatch):
+    monkeypatch.setattr("models.speech.CHECK_BOUNDS", replace(CHECK_BOUNDS, memory=2**20))
+
+    with pytest.raises(AudioError, match="cannot be decoded"):
+        check_audio(speech_file)
 
 
 def test_stops_when_asked(speech_file):

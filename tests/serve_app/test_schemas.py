@@ -1,10 +1,11 @@
 """What the form of a request comes to."""
 
+import io
 from dataclasses import asdict
 from typing import Annotated
 
 import pytest
-from fastapi import FastAPI, Form
+from fastapi import FastAPI, Form, UploadFile
 from fastapi.testclient import TestClient
 
 from models.params import GenerationParams
@@ -49,3 +50,23 @@ def test_what_was_sent_wins_over_any_default(numbers):
 def test_choices_are_told_in_words():
     assert allowed_values("device") == "'cuda', 'cpu'"
     assert allowed_values("engine") == "'auto', 'echomimic', 'preview'"
+
+
+def form(**fields: str) -> GenerateVideoForm:
+    files = {name: UploadFile(io.BytesIO()) for name in ("reference_image", "audio_file")}
+    return GenerateVideoForm(**files, **fields)
+
+
+def test_a_form_of_known_fields_has_no_warnings():
+    assert form(width="256").warnings() == ()
+
+
+def test_an_unknown_field_is_named():
+    assert form(lenght="2").warnings() == ("unknown field 'lenght' was ignored",)
+
+
+def test_a_thousand_unknown_fields_with_endless_names_are_told_in_short():
+    warnings = form(**{f"{number:04}" + "x" * 8000: "" for number in range(1000)}).warnings()
+
+    assert warnings[-1] == "980 more unknown fields were ignored"
+    assert sum(map(len, warnings)) < 4000

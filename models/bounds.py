@@ -1,0 +1,80 @@
+"""What a process that reads a user's file may use. Knows nothing of what it reads."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from subprocess import Popen
+from threading import Event, Timer
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Limits of one process; beyond them it is ended.
+
+    Attributes:
+        memory: bytes of address space, on Linux.
+        cpu_seconds: processor time, on Linux.
+        seconds: by the clock, everywhere; more than `cpu_seconds`, because a machine can be busy.
+    """
+
+    memory: int
+    cpu_seconds: int
+    seconds: float
+
+
+@contextmanager
+def bounded(process: "Popen[bytes]", bounds: Bounds) -> Iterator["Bounded"]:
+    """Hold a process that was just started to its bounds; it has ended when the context is left."""
+    _limit(process, bounds)
+    watch = Bounded(process)
+    alarm = Timer(bounds.seconds, watch.time_out)
+    alarm.daemon = True
+    alarm.start()
+    try:
+        yield watch
+    finally:
+        alarm.cancel()
+        process.kill()
+
+
+class Bounded:
+    """A process under bounds; made by `bounded`."""
+
+    def __init__(self, process: "Popen[bytes]"):
+        self._process = process
+        self._timed_out = Event()
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether it was ended for what it used; known once it was waited for.
+
+        A system that runs out of memory ends it like one that used too much processor time.
+        """
+        killed = sys.platform != "win32" and self._process.returncode == -signal.SIGKILL
+        return self._timed_out.is_set() or killed
+
+    def time_out(self) -> None:
+        """End it, where it still runs."""
+        if self._process.poll() is None:
+            self._timed_out.set()
+            self._process.kill()
+
+
+def _limit(process: "Popen[bytes]", bounds: Bounds) -> None:
+    """From outside: what runs between fork and exec can lock up in a program that has threads."""
+    if sys.platform != "linux":
+        return
+    import resource
+
+    for kind, most in (
+        (resource.RLIMIT_AS, bounds.memory),
+        # Soft and hard alike: ffmpeg answers the soft limit's signal by ending as if the file did.
+        (resource.RLIMIT_CPU, bounds.cpu_seconds),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        try:
+            resource.prlimit(process.pid, kind, (most, most))
+        except ProcessLookupError:  # it has ended already
+            return

@@ -1,0 +1,133 @@
+"""Requests that schemathesis makes up from the service's own OpenAPI, with usable media and live tasks."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
+from hypothesis.errors import Unsatisfiable
+from PIL import Image
+from schemathesis import APIOperation, Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.fuzz.images import portrait, saved
+from tests.fuzz.sounds import wav
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+TIMEOUT_S = 60
+# Shares of all requests: forms that the schema allows, and forms that it forbids.
+VALID_FORMS, BAD_FORMS = 0.35, 0.1
+USABLE_MEDIA = 0.8  # of the valid forms
+LIVE_IDS = 0.7  # of the requests that name a task
+
+
+@dataclass
+class Tally:
+    """What was asked and answered."""
+
+    answers: Counter[tuple[str, int]] = field(default_factory=Counter)
+    failures: dict[str, str] = field(default_factory=dict)
+    task_ids: list[str] = field(default_factory=list)
+
+    @property
+    def requests(self) -> int:
+        return self.answers.total()
+
+    @property
+    def accepted_share(self) -> float:
+        """Of the forms."""
+        forms = {status: count for (label, status), count in self.answers.items() if label.startswith("POST")}
+        return forms.get(200, 0) / max(sum(forms.values()), 1)
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        for (label, status), count in sorted(self.answers.items()):
+            yield f"{count:8} × {label} → {status}"
+        yield f"{self.requests:8} requests, {self.accepted_share:.0%} of the forms accepted"
+
+
+class Requests:
+    """Sends made-up requests to a service.
+
+    Args:
+        url: where it listens.
+        seed: the same number, the same requests, but for the ids of tasks.
+    """
+
+    def __init__(self, url: str, seed: int):
+        self._schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+        self._seed = seed
+        self._dice = random.Random(seed)
+        self._session = requests.Session()
+        self._images = [saved("PNG", Image.new("RGB", (16, 16))), saved("JPEG", portrait())]
+        self._sound = wav()
+        self.tally = Tally()
+
+    def send(self, count: int) -> Tally:
+        """About so many, spread over every operation; never fewer."""
+        operations = [found.ok() for found in self._schema.get_all_operations()]
+        forms = [operation for operation in operations if operation.method == "post"]
+        others = [operation for operation in operations if operation.method != "post"]
+        for operation in forms:
+            self._send(operation, GenerationMode.POSITIVE, round(count * VALID_FORMS / len(forms)))
+            self._send(operation, GenerationMode.NEGATIVE, round(count * BAD_FORMS / len(forms)))
+        while self.tally.requests < count:
+            left = count - self.tally.requests
+            for operation in others:
+                self._send(operation, GenerationMode.POSITIVE, left // len(others) + 1)
+            self._seed += 1
+        return self.tally
+
+    def _send(self, operation: APIOperation, mode: GenerationMode, count: int) -> None:
+        @seeded(self._seed)
+        @settings(
+            max_examples=count,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate],
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def send(case: Case) -> None:
+            self._improve(case, mode)
+            self._call(case)
+
+        with suppress(Unsatisfiable):  # there is no wrong way to ask for /health
+            send()
+
+    def _improve(self, case: Case, mode: GenerationMode) -> None:
+        """Media that can be used and a task that exists, which no schema can tell."""
+        if "task_id" in case.path_parameters and self.tally.task_ids and self._dice.random() < LIVE_IDS:
+            case.path_parameters["task_id"] = self._dice.choice(self.tally.task_ids)
+        if case.method == "POST" and mode is GenerationMode.POSITIVE and self._dice.random() < USABLE_MEDIA:
+            image = self._images[self._dice.random() < 0.1]
+            case.body |= {"reference_image": image, "audio_file": self._sound}
+            # The engines are not what is asked here.
+            case.body |= {"width": 128, "height": 128, "length": 2}
+
+    def _call(self, case: Case) -> None:
+        response = case.call(session=self._session, timeout=TIMEOUT_S)
+        self.tally.answers[case.operation.label, response.status_code] += 1
+        try:
+            case.validate_response(response, checks=CHECKS)
+        except FailureGroup as group:
+            for failure in group.exceptions:
+                self.tally.failures.setdefault(failure.title + case.operation.label, f"{failure}\n{group}")
+        if case.method == "POST" and response.status_code == 200:
+            self.tally.task_ids.append(response.json()["task_id"])
