@@ -3,18 +3,26 @@
 import asyncio
 import time
 import uuid
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Form
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import FileResponse
 from fastapi_offline import FastAPIOffline
 
 from models.portrait import check_image
 from models.speech import check_audio
+from serve_app.access import AccessMiddleware, SignUrl, describe_access
+from serve_app.api_keys import ApiKeys
 from serve_app.engine_choice import EngineChoice
 from serve_app.error_responses import install_error_handlers
-from serve_app.errors import InvalidRequest, ManagerUnavailable, TaskNotFinished, TaskNotFound, VideoGone
+from serve_app.errors import (
+    InvalidRequest,
+    KeysUnavailable,
+    ManagerUnavailable,
+    TaskNotFinished,
+    TaskNotFound,
+    VideoGone,
+)
 from serve_app.manager_actor import ManagerClient, TaskManagerActor
 from serve_app.middleware import (
     BodyLimitMiddleware,
@@ -22,6 +30,7 @@ from serve_app.middleware import (
     ErrorShapeMiddleware,
     HostMiddleware,
 )
+from serve_app.pages import add_pages
 from serve_app.schemas import (
     ErrorResponse,
     GenerateVideoForm,
@@ -30,13 +39,14 @@ from serve_app.schemas import (
     SubmittedTask,
     TaskResponse,
 )
+from serve_app.security_headers import SecurityHeadersMiddleware
 from serve_app.settings import EngineName, Settings
+from serve_app.signed_urls import UrlSigner
 from serve_app.storage import Storage
 from serve_app.task import Task, TaskSnapshot, TaskStatus
 
 OPEN_ROUTES = frozenset({"generate_video", "task", "download"})
 
-_LANDING_PAGE = Path(__file__).with_name("landing.html")
 _HEALTH_TIMEOUT_S = 3.0
 
 
@@ -45,22 +55,30 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
     app = FastAPIOffline(
         title="echomimic-serve",
         description="A portrait photo and a speech clip go in; a video of that person speaking comes out.",
+        docs_url=None,
         redoc_url=None,
     )
+    keys = ApiKeys(settings.api_keys) if settings.api_keys else None
     # The last one added is the first one a request meets.
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_upload_bytes)
+    if keys:
+        signer = UrlSigner(settings.url_secret_file, keys, settings.signed_url_lifetime_s)
+        app.add_middleware(AccessMiddleware, keys=keys, signer=signer)
     app.add_middleware(HostMiddleware, allowed_hosts=settings.allowed_hosts)
     app.add_middleware(ErrorShapeMiddleware)
     app.add_middleware(CrossOriginMiddleware, open_routes=OPEN_ROUTES, origins=settings.cors_origins)
+    app.add_middleware(SecurityHeadersMiddleware)
     install_error_handlers(app)
-    routes = Routes(settings, choice, manager)
+    routes = Routes(settings, choice, manager, keys)
     app.post("/generate_video", responses=_errors(400, 413, 422, 503))(routes.generate_video)
     app.get("/task/{task_id}", responses=_errors(404, 503))(routes.task)
     download: Any = {"response_class": FileResponse, "responses": _errors(404, 409, 410, 503)}
     app.get("/download/{task_id}", **download)(routes.download)
     app.head("/download/{task_id}", include_in_schema=False, **download)(routes.download)
     app.get("/health")(routes.health)
-    app.get("/", include_in_schema=False)(routes.landing_page)
+    add_pages(app)
+    if keys:
+        describe_access(app)
     return app
 
 
@@ -71,12 +89,16 @@ class Routes:
         settings: the builder's arguments.
         choice: which engines are deployed.
         manager: where tasks are kept.
+        keys: who gets in; None where everybody does.
     """
 
-    def __init__(self, settings: Settings, choice: EngineChoice, manager: ManagerClient):
+    def __init__(
+        self, settings: Settings, choice: EngineChoice, manager: ManagerClient, keys: ApiKeys | None
+    ):
         self._settings = settings
         self._choice = choice
         self._manager = manager
+        self._keys = keys
         self._storage = Storage(settings.data_dir)
         self._accepting: set[asyncio.Task[SubmittedTask]] = set()
 
@@ -90,9 +112,9 @@ class Routes:
         accepting.add_done_callback(self._accepting.discard)
         return await asyncio.shield(accepting)
 
-    async def task(self, task_id: str) -> TaskResponse:
+    async def task(self, task_id: str, sign_url: SignUrl) -> TaskResponse:
         """How a task stands."""
-        return TaskResponse.of(await self._snapshot(task_id))
+        return TaskResponse.of(await self._snapshot(task_id), sign_url)
 
     async def download(self, task_id: str) -> FileResponse:
         """The finished video. `HEAD` and `Range` are understood."""
@@ -106,6 +128,8 @@ class Routes:
 
     async def health(self) -> HealthResponse:
         """Whether the service is ready for tasks and, if not, why."""
+        if self._keys and not self._keys.readable:
+            return HealthResponse.unready(self._choice, KeysUnavailable().message)
         try:
             calls = (
                 self._manager.call(TaskManagerActor.health),
@@ -115,10 +139,6 @@ class Routes:
         except (ManagerUnavailable, TimeoutError, asyncio.TimeoutError):
             return HealthResponse.unready(self._choice, "the task manager does not answer")
         return HealthResponse.of(self._choice, health, counts)
-
-    async def landing_page(self) -> HTMLResponse:
-        """A short page for people who open the address in a browser."""
-        return HTMLResponse(await asyncio.to_thread(_LANDING_PAGE.read_text, encoding="utf-8"))
 
     async def _accept(self, form: GenerateVideoForm) -> SubmittedTask:
         new = self._new_task(form)

@@ -14,7 +14,9 @@ from serve_app.schemas import ErrorDetail, ErrorResponse, allowed_values
 
 def error_response(error: ApiError) -> JSONResponse:
     """The answer that carries this error."""
-    return _respond(error.status_code, error.type, error.message, error.field, error.allowed)
+    response = _respond(error.status_code, error.type, error.message, error.field, error.allowed)
+    response.headers.update(error.headers)
+    return response
 
 
 def plain_error_response(status_code: int, message: str) -> JSONResponse:

@@ -7,8 +7,15 @@ ApiError                   answered as {"error": {"type", "message", "field"?, "
 ├── VideoGone        410   there was one
 ├── BodyTooLarge     413
 ├── HostNotAllowed   400
+├── Unauthorized     401   no API key was sent, or one that is not known
+├── LinkRefused      403   a signed URL is expired, altered, or its key was revoked
+├── KeysUnavailable  503   the file of API keys cannot be read
 └── ManagerUnavailable 503 the task manager does not answer
+
+ConfigError                the service cannot run as it is configured; told to its operator
 """
+
+from collections.abc import Mapping
 
 
 class ApiError(Exception):
@@ -22,6 +29,7 @@ class ApiError(Exception):
 
     status_code = 500
     type = "internal_error"
+    headers: Mapping[str, str] = {}
 
     def __init__(self, message: str, *, field: str | None = None, allowed: str | None = None):
         super().__init__(message)
@@ -75,8 +83,37 @@ class HostNotAllowed(ApiError):
     type = "host_not_allowed"
 
 
+class Unauthorized(ApiError):
+    """The request carries no API key, or one that is not known."""
+
+    status_code = 401
+    type = "unauthorized"
+    headers: Mapping[str, str] = {"WWW-Authenticate": 'Bearer realm="echomimic-serve"'}
+
+
+class LinkRefused(ApiError):
+    """A signed URL is expired or altered, or the key it was made for was revoked."""
+
+    status_code = 403
+    type = "link_refused"
+
+
+class KeysUnavailable(ApiError):
+    """The file of API keys cannot be read; nobody gets in."""
+
+    status_code = 503
+    type = "keys_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("the file of API keys cannot be read; the log of the service says why")
+
+
 class ManagerUnavailable(ApiError):
     """The task manager did not answer; nothing was accepted."""
 
     status_code = 503
     type = "manager_unavailable"
+
+
+class ConfigError(Exception):
+    """The service cannot run as it is configured; the message names the argument or the file."""

@@ -1,7 +1,7 @@
 """The REST contract: what a request may say and what an answer holds."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Annotated, Literal, get_args, get_origin
@@ -179,11 +179,19 @@ class TaskResponse(BaseModel):
     frames_generated: int
     audio_seconds: float | None = Field(description="Duration of the whole upload. Known once prepared.")
     attempt: int = Field(description="How often work on this task was started.")
+    download_url: str | None = Field(
+        description="Path of the video once completed; where keys are needed, it opens for a while without."
+    )
     warnings: list[str] = Field(description="What was done otherwise than one might expect, and why.")
 
     @classmethod
-    def of(cls, snapshot: TaskSnapshot) -> "TaskResponse":
-        """What a client is told of a task."""
+    def of(cls, snapshot: TaskSnapshot, sign_url: Callable[[str], str]) -> "TaskResponse":
+        """What a client is told of a task.
+
+        Args:
+            snapshot: the task as it stands.
+            sign_url: makes a path one that the client can open in a browser.
+        """
         task = snapshot.task
         completed = task.status is TaskStatus.COMPLETED
         return cls(
@@ -208,6 +216,7 @@ class TaskResponse(BaseModel):
             frames_generated=task.frames_generated,
             audio_seconds=task.audio_seconds,
             attempt=task.attempt,
+            download_url=sign_url(f"/download/{task.id}") if completed else None,
             warnings=list(task.warnings),
         )
 
