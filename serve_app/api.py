@@ -5,19 +5,26 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Form, Header, Query, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import FileResponse
 from fastapi_offline import FastAPIOffline
 
 from models.image import check_image
 from models.speech import check_audio
+from serve_app.access import AccessMiddleware, SignUrl, describe_access
 from serve_app.admission import admitted_by
+from serve_app.api_keys import ApiKeys
 from serve_app.engine_choice import EngineChoice
 from serve_app.error_responses import install_error_handlers
-from serve_app.errors import InvalidRequest, ManagerUnavailable, TaskNotFinished, VideoGone
+from serve_app.errors import (
+    InvalidRequest,
+    KeysUnavailable,
+    ManagerUnavailable,
+    TaskNotFinished,
+    VideoGone,
+)
 from serve_app.manager_actor import ManagerClient, TaskManagerActor
 from serve_app.middleware import (
     BodyLimitMiddleware,
@@ -25,6 +32,7 @@ from serve_app.middleware import (
     ErrorShapeMiddleware,
     HostMiddleware,
 )
+from serve_app.pages import add_pages
 from serve_app.schemas import (
     ErrorResponse,
     GenerateVideoForm,
@@ -34,7 +42,9 @@ from serve_app.schemas import (
     TaskListResponse,
     TaskResponse,
 )
+from serve_app.security_headers import SecurityHeadersMiddleware
 from serve_app.settings import EngineName, Settings
+from serve_app.signed_urls import UrlSigner
 from serve_app.storage import Storage
 from serve_app.task import Task, TaskStatus
 from serve_app.webhooks import resolve
@@ -43,7 +53,6 @@ OPEN_ROUTES = frozenset({"generate_video", "task", "download"})
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 
-_LANDING_PAGE = Path(__file__).with_name("landing.html")
 _HEALTH_TIMEOUT_S = 3.0
 
 # Uploads that a replica decodes at once: each may take the memory and time that `models` allow it.
@@ -55,15 +64,21 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
     app = FastAPIOffline(
         title="echomimic-serve",
         description="A portrait photo and a speech clip go in; a video of that person speaking comes out.",
+        docs_url=None,
         redoc_url=None,
     )
+    keys = ApiKeys(settings.api_keys) if settings.api_keys else None
     # The last one added is the first one a request meets.
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_upload_bytes)
+    if keys:
+        signer = UrlSigner(settings.url_secret_file, keys, settings.signed_url_lifetime_s)
+        app.add_middleware(AccessMiddleware, keys=keys, signer=signer)
     app.add_middleware(HostMiddleware, allowed_hosts=settings.allowed_hosts)
     app.add_middleware(ErrorShapeMiddleware)
     app.add_middleware(CrossOriginMiddleware, open_routes=OPEN_ROUTES, origins=settings.cors_origins)
+    app.add_middleware(SecurityHeadersMiddleware)
     install_error_handlers(app)
-    routes = Routes(settings, choice, manager)
+    routes = Routes(settings, choice, manager, keys)
     app.router.add_api_route(
         "/generate_video",
         routes.generate_video,
@@ -82,7 +97,9 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
     app.get("/download/{task_id}", **download)(routes.download)
     app.head("/download/{task_id}", include_in_schema=False, **download)(routes.download)
     app.get("/health")(routes.health)
-    app.get("/", include_in_schema=False)(routes.landing_page)
+    add_pages(app)
+    if keys:
+        describe_access(app)
     return app
 
 
@@ -111,12 +128,16 @@ class Routes:
         settings: the builder's arguments.
         choice: which engines are deployed.
         manager: where tasks are kept.
+        keys: who gets in; None where everybody does.
     """
 
-    def __init__(self, settings: Settings, choice: EngineChoice, manager: ManagerClient):
+    def __init__(
+        self, settings: Settings, choice: EngineChoice, manager: ManagerClient, keys: ApiKeys | None
+    ):
         self._settings = settings
         self._choice = choice
         self._manager = manager
+        self._keys = keys
         self._storage = Storage(settings.data_dir)
         self._accepting: set[asyncio.Task[SubmittedTask]] = set()
         # Threads of their own: uploads that wait to be decoded hold up no download.
@@ -142,9 +163,11 @@ class Routes:
         accepting.add_done_callback(self._accepting.discard)
         return await asyncio.shield(accepting)
 
-    async def task(self, task_id: str, owner: Owner) -> TaskResponse:
+    async def task(self, task_id: str, owner: Owner, sign_url: SignUrl) -> TaskResponse:
         """How a task stands."""
-        answer = TaskResponse.of(await self._manager.call(TaskManagerActor.snapshot, task_id, owner))
+        answer = TaskResponse.of(
+            await self._manager.call(TaskManagerActor.snapshot, task_id, owner), sign_url
+        )
         why = self._choice.left_out.get(answer.engine)
         if why is not None and answer.status is TaskStatus.PENDING:
             # It was accepted by an earlier start of the service, which had the engine.
@@ -154,6 +177,7 @@ class Routes:
     async def tasks(
         self,
         owner: Owner,
+        sign_url: SignUrl,
         status: TaskStatus | None = None,
         cursor: Annotated[
             str | None, Query(pattern="^[0-9]{1,18}$", description="`next_cursor` of another page.")
@@ -163,17 +187,17 @@ class Routes:
         """How all tasks stand, newest first."""
         before = None if cursor is None else int(cursor)
         page = await self._manager.call(TaskManagerActor.page, owner, status, before, limit)
-        return TaskListResponse.of(page)
+        return TaskListResponse.of(page, sign_url)
 
-    async def cancel(self, task_id: str, owner: Owner) -> TaskResponse:
+    async def cancel(self, task_id: str, owner: Owner, sign_url: SignUrl) -> TaskResponse:
         """End a task that is not finished; it is failed then, with the error "cancelled"."""
-        return TaskResponse.of(await self._manager.call(TaskManagerActor.cancel, task_id, owner))
+        return TaskResponse.of(await self._manager.call(TaskManagerActor.cancel, task_id, owner), sign_url)
 
-    async def delete(self, task_id: str, owner: Owner) -> TaskResponse | Response:
+    async def delete(self, task_id: str, owner: Owner, sign_url: SignUrl) -> TaskResponse | Response:
         """Cancel a task that is not finished; remove a finished one with its files."""
         snapshot = await self._manager.call(TaskManagerActor.delete, task_id, owner)
         if snapshot is not None:
-            return TaskResponse.of(snapshot)
+            return TaskResponse.of(snapshot, sign_url)
         await asyncio.to_thread(self._storage.remove, task_id)
         return Response(status_code=204)
 
@@ -189,6 +213,8 @@ class Routes:
 
     async def health(self) -> HealthResponse:
         """Whether the service is ready for tasks and, if not, why."""
+        if self._keys and not self._keys.readable:
+            return HealthResponse.unready(self._choice, KeysUnavailable().message)
         try:
             calls = (
                 self._manager.call(TaskManagerActor.health),
@@ -198,10 +224,6 @@ class Routes:
         except (ManagerUnavailable, TimeoutError, asyncio.TimeoutError):
             return HealthResponse.unready(self._choice, "the task manager does not answer")
         return HealthResponse.of(self._choice, health, counts)
-
-    async def landing_page(self) -> HTMLResponse:
-        """A short page for people who open the address in a browser."""
-        return HTMLResponse(await asyncio.to_thread(_LANDING_PAGE.read_text, encoding="utf-8"))
 
     async def _accept(
         self, form: GenerateVideoForm, owner: str | None, idempotency_key: str | None

@@ -6,6 +6,8 @@ from ray import serve
 
 from serve_app.engine import EchoMimic, EngineReplica, Preview
 from serve_app.engine_choice import choose
+from serve_app.exposure import check_exposure
+from serve_app.health import listening_host
 from serve_app.ingress import Ingress
 from serve_app.settings import DEPLOYMENTS, EngineName, EngineSettings, Settings
 
@@ -26,7 +28,10 @@ def build(settings: Settings) -> serve.Application:
     Raises:
         pydantic.ValidationError: raised by Serve before it calls this, for an argument that is unknown
             or out of range; it names the argument.
+        ConfigError: others could reach the service without a key.
     """
+    if host := listening_host():
+        check_exposure(settings, host)
     choice = choose(settings)
     engines = [_engine(name, settings) for name in choice.deployed]
     application: serve.Application = serve.deployment(**_ingress_options(settings))(Ingress).bind(

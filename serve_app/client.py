@@ -4,6 +4,7 @@ Speaks HTTP only; needs no Ray on the side of the caller.
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +19,9 @@ from serve_app.task import TaskStatus
 
 DEFAULT_URL = "http://127.0.0.1:7688"
 
+# The API key, out of sight of `ps` and the shell's history.
+KEY_VARIABLE = "ECHOMIMIC_API_KEY"
+
 
 class ClientError(Exception):
     """The service refused a request or could not make the video; the message is the service's own."""
@@ -30,12 +34,21 @@ class EchoMimicClient:
         base_url: where it listens.
         timeout_s: seconds to wait for an answer.
         poll_interval_s: seconds between two looks at a task.
+        api_key: for a service that needs one; by default what ECHOMIMIC_API_KEY in the environment says.
     """
 
-    def __init__(self, base_url: str = DEFAULT_URL, timeout_s: float = 60.0, poll_interval_s: float = 0.5):
+    def __init__(
+        self,
+        base_url: str = DEFAULT_URL,
+        timeout_s: float = 60.0,
+        poll_interval_s: float = 0.5,
+        api_key: str | None = None,
+    ):
+        key = api_key or os.environ.get(KEY_VARIABLE)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         # A proxy that the environment names for the world outside does not know this machine.
         here: dict[str, None] = {"all://127.0.0.1": None, "all://localhost": None}
-        self._http = httpx.Client(base_url=base_url, timeout=timeout_s, mounts=here)
+        self._http = httpx.Client(base_url=base_url, timeout=timeout_s, headers=headers, mounts=here)
         self._poll_interval_s = poll_interval_s
 
     def __enter__(self) -> "EchoMimicClient":

@@ -17,7 +17,8 @@ import psutil
 from tqdm import tqdm
 
 from serve_app.client import DEFAULT_URL, ClientError, EchoMimicClient, make_video, summary
-from serve_app.launcher import ROOT, ConfigError, check, command, environment
+from serve_app.errors import ConfigError
+from serve_app.launcher import ROOT, check, command, environment
 
 SPEECH = ROOT / "examples" / "hello.wav"
 VIDEO = ROOT / "output" / "demo.mp4"

@@ -9,10 +9,15 @@ ApiError                   answered as {"error": {"type", "message", "field"?, "
 ├── VideoGone        410   there was one
 ├── BodyTooLarge     413
 ├── HostNotAllowed   400
+├── Unauthorized     401   no API key was sent, or one that is not known
+├── LinkRefused      403   a signed URL is expired, altered, or its key was revoked
+├── KeysUnavailable  503   the file of API keys cannot be read
 ├── QueueFull        429   too many tasks wait
 ├── ManagerUnavailable 503 the task manager does not answer
 ├── JournalUnavailable 503 the task manager cannot write down what it should
 └── StorageFull      507   there is no room for another task
+
+ConfigError                the service cannot run as it is configured; told to its operator
 """
 
 from collections.abc import Mapping
@@ -116,6 +121,31 @@ class HostNotAllowed(ApiError):
     type = "host_not_allowed"
 
 
+class Unauthorized(ApiError):
+    """The request carries no API key, or one that is not known."""
+
+    status_code = 401
+    type = "unauthorized"
+    headers: Mapping[str, str] = {"WWW-Authenticate": 'Bearer realm="echomimic-serve"'}
+
+
+class LinkRefused(ApiError):
+    """A signed URL is expired or altered, or the key it was made for was revoked."""
+
+    status_code = 403
+    type = "link_refused"
+
+
+class KeysUnavailable(ApiError):
+    """The file of API keys cannot be read; nobody gets in."""
+
+    status_code = 503
+    type = "keys_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("the file of API keys cannot be read; the log of the service says why")
+
+
 class ManagerUnavailable(ApiError):
     """The task manager did not answer in time."""
 
@@ -154,3 +184,7 @@ class QueueFull(ApiError):
     def __init__(self, pending: int, retry_after_s: int):
         super().__init__(f"{pending} tasks are pending, as many as may; try again in {retry_after_s} s")
         self.headers = {"Retry-After": str(retry_after_s)}
+
+
+class ConfigError(Exception):
+    """The service cannot run as it is configured; the message names the argument or the file."""

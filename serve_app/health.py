@@ -10,6 +10,7 @@ from typing import Any
 
 import ray
 from ray import serve
+from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, DeploymentStatusOverview
 
 from serve_app.settings import APP_NAME, DEPLOYMENTS, EngineName, EngineSettings, Settings
@@ -44,6 +45,16 @@ def examine(settings: Settings) -> Health:
         if deployment in application.deployments
     }
     return Health(ApplicationStatus(application.status), engines)
+
+
+def listening_host() -> str | None:
+    """Where Serve's HTTP proxies listen; None where no cluster is connected or Serve does not run."""
+    if not ray.is_initialized():
+        return None
+    # Of Serve's public API only the dashboard tells it, which need not run.
+    client = _get_global_client(raise_if_no_controller_running=False)
+    host: str | None = client.http_config.host if client else None
+    return host
 
 
 def diagnose(

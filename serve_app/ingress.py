@@ -1,11 +1,15 @@
 """The deployment that speaks REST; stateless, any number of replicas."""
 
+import asyncio
+
 from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from serve_app.api import create_api
 from serve_app.engine_choice import EngineChoice
+from serve_app.exposure import check_exposure
+from serve_app.health import listening_host
 from serve_app.manager_actor import ManagerClient
 from serve_app.settings import Settings
 
@@ -22,9 +26,15 @@ class Ingress:
         choice: which engines are deployed, and why one is not.
         engines: the engine deployments; Serve deploys what an ingress depends on. Work reaches them
             through the task manager alone.
+
+    Raises:
+        ConfigError: others could reach the service without a key.
     """
 
     async def __init__(self, settings: Settings, choice: EngineChoice, *engines: DeploymentHandle):  # type: ignore[misc]  # Serve awaits it
+        # The builder has looked already, unless it ran before Serve did.
+        if host := await asyncio.to_thread(listening_host):
+            check_exposure(settings, host)
         self._settings = settings
         self._choice = choice
         self._manager = ManagerClient(settings, _MANAGER_TIMEOUT_S)

@@ -5,12 +5,16 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from serve_app.api_keys import KeyFile
+from serve_app.errors import ConfigError
+from serve_app.exposure import check_exposure
 from serve_app.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,8 +25,8 @@ CONFIG = ROOT / "serve_config.yaml"
 PRIVACY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
-class ConfigError(Exception):
-    """The configuration cannot be served; the message names the argument."""
+# Where Serve listens if a configuration does not say it.
+SERVE_HOST = "0.0.0.0"
 
 
 def command(config: Path = CONFIG) -> list[str]:
@@ -37,16 +41,30 @@ def environment() -> Mapping[str, str]:
 
 
 def check(config: Path = CONFIG) -> None:
-    """Look at the arguments of the configuration before anything starts.
+    """Look at the configuration before anything starts.
 
-    `serve run` itself would only log what is wrong with them, and stay.
+    `serve run` itself would only log what is wrong with it, and stay.
+
+    Raises:
+        ConfigError: an argument is unknown or out of range; the file of API keys cannot be read; others
+            could reach the service without a key.
+    """
+    options = _read(config).get("http_options") or {}
+    for settings in configured(config):
+        check_exposure(settings, options.get("host", SERVE_HOST))
+        if settings.api_keys:
+            KeyFile(settings.api_keys).read()
+
+
+def configured(config: Path = CONFIG) -> Iterator[Settings]:
+    """The builder's arguments of each application.
 
     Raises:
         ConfigError: an argument is unknown or out of range.
     """
-    for application in yaml.safe_load(config.read_text(encoding="utf-8"))["applications"]:
+    for application in _read(config)["applications"]:
         try:
-            Settings.model_validate(application.get("args", {}))
+            yield Settings.model_validate(application.get("args", {}))
         except ValidationError as error:
             raise ConfigError(f"{config.name}: {error}") from error
 
@@ -68,6 +86,11 @@ def main() -> int:
         except KeyboardInterrupt:
             # The terminal has told the child as well; it ends Serve and its cluster.
             continue
+
+
+def _read(config: Path) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(config.read_text(encoding="utf-8"))
+    return document
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What stands before the routes: the size of a body, the Host header, the origins of web pages."""
 
 import logging
+import re
 from collections.abc import Collection, Sequence
 
 from starlette.datastructures import Headers
@@ -70,7 +71,7 @@ class HostMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request, as ASGI has it."""
         if scope["type"] == "http" and "*" not in self._allowed_hosts:
-            host = Headers(scope=scope).get("host", "").rsplit(":", 1)[0]
+            host = re.sub(r":[0-9]+$", "", Headers(scope=scope).get("host", ""))
             if host.lower() not in self._allowed_hosts:
                 error = HostNotAllowed(
                     f"this service does not answer for the host {host!r}",

@@ -73,8 +73,8 @@ class Notifier:
 
 def _message(task: Task) -> bytes:
     """The form that Standard Webhooks recommends, around what `GET /task` answers."""
-    answer = TaskResponse.of(TaskSnapshot(task, queue_position=None, eta_seconds=None)).model_dump(
-        mode="json"
-    )
-    message = {"type": f"task.{task.status.value}", "timestamp": answer["finished_at"], "data": answer}
+    # Its links need a key, where keys are needed: a message may lie about for a day.
+    answer = TaskResponse.of(TaskSnapshot(task, queue_position=None, eta_seconds=None), sign_url=str)
+    data = answer.model_dump(mode="json")
+    message = {"type": f"task.{task.status.value}", "timestamp": data["finished_at"], "data": data}
     return json.dumps(message, ensure_ascii=False).encode()

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Annotated, Literal, get_args, get_origin
@@ -205,11 +205,19 @@ class TaskResponse(BaseModel):
     frames_generated: int
     audio_seconds: float | None = Field(description="Duration of the whole upload. Known once prepared.")
     attempt: int = Field(description="How often work on this task was started.")
+    download_url: str | None = Field(
+        description="Path of the video once completed; where keys are needed, it opens for a while without."
+    )
     warnings: list[str] = Field(description="What was done otherwise than one might expect, and why.")
 
     @classmethod
-    def of(cls, snapshot: TaskSnapshot) -> "TaskResponse":
-        """What a client is told of a task."""
+    def of(cls, snapshot: TaskSnapshot, sign_url: Callable[[str], str]) -> "TaskResponse":
+        """What a client is told of a task.
+
+        Args:
+            snapshot: the task as it stands.
+            sign_url: makes a path one that the client can open in a browser.
+        """
         task = snapshot.task
         completed = task.status is TaskStatus.COMPLETED
         return cls(
@@ -236,6 +244,7 @@ class TaskResponse(BaseModel):
             frames_generated=task.frames_generated,
             audio_seconds=task.audio_seconds,
             attempt=task.attempt,
+            download_url=sign_url(f"/download/{task.id}") if completed else None,
             warnings=list(task.warnings),
         )
 
@@ -247,10 +256,12 @@ class TaskListResponse(BaseModel):
     next_cursor: str | None = Field(description="The `cursor` that leads to the older ones; null at the end.")
 
     @classmethod
-    def of(cls, page: TaskPage) -> "TaskListResponse":
-        """What a client is told of some tasks."""
+    def of(cls, page: TaskPage, sign_url: Callable[[str], str]) -> "TaskListResponse":
+        """What a client is told of some tasks; see `TaskResponse.of`."""
         cursor = None if page.next_cursor is None else str(page.next_cursor)
-        return cls(tasks=[TaskResponse.of(snapshot) for snapshot in page.snapshots], next_cursor=cursor)
+        return cls(
+            tasks=[TaskResponse.of(snapshot, sign_url) for snapshot in page.snapshots], next_cursor=cursor
+        )
 
 
 class HealthResponse(BaseModel):

@@ -84,6 +84,13 @@ class Settings(_Settings):
         ("127.0.0.1", "localhost"),
         description="Values of the Host header that are served; '*' allows every one.",
     )
+    api_keys: Path | None = Field(
+        None, description="File of hashed API keys; with it every route but /health needs a key."
+    )
+    signed_url_lifetime_s: float = Field(600, ge=1, description="Seconds a signed URL opens its file.")
+    public_without_keys: bool = Field(
+        False, description="Serve without API keys on an address that others reach."
+    )
     ingress_replicas: int = Field(2, ge=1, description="Replicas that speak REST.")
     # Replicas report twice a second.
     lease_s: float = Field(15, ge=2, description="Seconds without a report after which a task is given back.")
@@ -110,11 +117,11 @@ class Settings(_Settings):
     def _lower_case(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(host.lower() for host in value)
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "api_keys")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
+    def _absolute(cls, value: Path | None) -> Path | None:
         # Replicas and the manager run in other working directories than the builder.
-        return value.expanduser().absolute()
+        return None if value is None else value.expanduser().absolute()
 
     def of(self, engine: EngineName) -> EngineSettings:
         """The settings of one engine."""
@@ -128,3 +135,8 @@ class Settings(_Settings):
     def journal_url(self) -> str:
         """SQLAlchemy URL of the task journal."""
         return self.database_url or f"sqlite:///{self.data_dir / 'tasks.db'}"
+
+    @property
+    def url_secret_file(self) -> Path:
+        """What the signatures of URLs depend on, the same for all ingress replicas."""
+        return self.data_dir / "url_secret"

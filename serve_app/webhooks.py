@@ -16,12 +16,13 @@ from pathlib import Path
 
 import httpx
 
+from serve_app import private_file
 from serve_app.errors import InvalidRequest
 
 MAX_URL_LENGTH = 2000
 TIMEOUT_S = 10.0
 
-_SECRET_PREFIX = "whsec_"
+_SECRET_PREFIX = b"whsec_"
 _SECRET_BYTES = 32  # Standard Webhooks wants 24 to 64
 _ALLOWED = "an http or https URL of a public address, without user name or password"
 
@@ -120,12 +121,9 @@ def sign(secret: bytes, message_id: str, timestamp: int, body: bytes) -> str:
 
 def load_secret(path: Path) -> bytes:
     """What messages are signed with; made, and written for the receivers, where there is none yet."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        secret = base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
-        path.write_text(f"{_SECRET_PREFIX}{secret}\n", encoding="ascii")
-    return base64.b64decode(path.read_text(encoding="ascii").strip().removeprefix(_SECRET_PREFIX))
+    random = base64.b64encode(secrets.token_bytes(_SECRET_BYTES))
+    written = private_file.create(path, _SECRET_PREFIX + random + b"\n")
+    return base64.b64decode(written.strip().removeprefix(_SECRET_PREFIX))
 
 
 async def _post(target: Target, body: bytes, headers: dict[str, str]) -> int:

@@ -44,6 +44,10 @@ class Service:
         self.url = f"http://127.0.0.1:{port}"
         self.http = httpx.Client(base_url=self.url, timeout=60)
 
+    def close(self) -> None:
+        """Close the connections; the service runs on."""
+        self.http.close()
+
     def submit(self, image: Path, audio: Path, **fields: Any) -> str:
         """Send both files; returns the task's id."""
         with image.open("rb") as image_file, audio.open("rb") as audio_file:
@@ -89,7 +93,7 @@ def poll(probe: Any, timeout_s: float = 120, interval_s: float = 0.1) -> Any:
 
 @contextmanager
 def run_service(
-    folder: Path, *, address: str = "local", until_ready: bool = True, **args: Any
+    folder: Path, *, address: str = "local", host: str = "127.0.0.1", until_ready: bool = True, **args: Any
 ) -> Iterator[Service]:
     """`serve run` with the shipped configuration, these builder arguments and a free port.
 
@@ -97,7 +101,7 @@ def run_service(
     """
     port = free_port()
     config = yaml.safe_load(CONFIG.read_text())
-    config["http_options"]["port"] = port
+    config["http_options"] |= {"host": host, "port": port}
     # Whoever has the published weights still tests with the same engine.
     defaults = {"data_dir": str(folder / "data"), "echomimic": {"weights_dir": str(folder / "no_weights")}}
     config["applications"][0]["args"] |= {**defaults, **args}
@@ -110,7 +114,7 @@ def run_service(
                 poll(lambda: _ready(service), _START_TIMEOUT_S)
             yield service
         finally:
-            service.http.close()
+            service.close()
 
 
 @contextmanager

@@ -5,7 +5,8 @@ import yaml
 from pydantic import ValidationError
 
 from serve_app.app import build
-from serve_app.launcher import CONFIG, ConfigError, check
+from serve_app.errors import ConfigError
+from serve_app.launcher import CONFIG, check
 from serve_app.settings import Settings
 
 

@@ -1,0 +1,63 @@
+"""The pages for people: what the service is, and the interactive documentation of its API."""
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+
+_LANDING_PAGE = Path(__file__).with_name("landing.html").read_text(encoding="utf-8")
+
+# Where FastAPIOffline serves Swagger UI.
+_SWAGGER_UI = "/static-offline-docs"
+
+
+def add_pages(app: FastAPI) -> None:
+    """Add both pages to the application that FastAPIOffline made."""
+
+    async def landing_page() -> HTMLResponse:
+        return page(_LANDING_PAGE)
+
+    async def documentation(request: Request) -> HTMLResponse:
+        root = request.scope.get("root_path", "")
+        swagger_ui = get_swagger_ui_html(
+            openapi_url=f"{root}{app.openapi_url}",
+            title=app.title,
+            swagger_js_url=f"{root}{_SWAGGER_UI}/swagger-ui-bundle.js",
+            swagger_css_url=f"{root}{_SWAGGER_UI}/swagger-ui.css",
+            swagger_favicon_url=f"{root}{_SWAGGER_UI}/favicon.png",
+        )
+        return page(bytes(swagger_ui.body).decode())
+
+    app.get("/", include_in_schema=False)(landing_page)
+    app.get("/docs", include_in_schema=False)(documentation)
+
+
+def page(html: str) -> HTMLResponse:
+    """An answer with a page that runs its own scripts and loads from this service, and nothing else."""
+    policy = {
+        "default-src": "'none'",
+        "script-src": " ".join(["'self'", *_hashes(html, "script")]),
+        "style-src": " ".join(["'self'", *_hashes(html, "style")]),
+        "img-src": "'self' data:",
+        "media-src": "'self' blob:",
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    value = "; ".join(f"{directive} {sources}" for directive, sources in policy.items())
+    return HTMLResponse(html, headers={"Content-Security-Policy": value})
+
+
+def _hashes(html: str, tag: str) -> list[str]:
+    """The sources, as a policy names them, of the elements of this kind that have no attributes."""
+    contents = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+    return [f"'sha256-{_base64_sha256(content)}'" for content in contents]
+
+
+def _base64_sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
