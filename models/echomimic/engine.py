@@ -44,7 +44,6 @@ PIXELS = 512 * 512
 MOST_FRAMES_DENOISED = 96
 MOST_FRAMES_DECODED = 16
 
-
 # A decoded frame costs as much as two denoised ones: 2.5 against 1.23 TFLOP at 512².
 DECODING = 2.0
 

@@ -18,7 +18,7 @@ def pieces_at_once(device: torch.device, one: Callable[[], object], most: int) -
     Args:
         device: where the work is done; off CUDA it is 1, as more at once is no faster there.
         one: does one piece, its result dropped.
-        most: where more at once no longer pays.
+        most: where more at once no longer pays; 1 needs no trial.
 
     Returns:
         1 to `most`.
