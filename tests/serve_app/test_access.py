@@ -182,6 +182,23 @@ class TestTasksOfOthers:
     def test_are_not_there(self, guarded, video, route):
         assert_refused(call(guarded.as_("bob").http, route, video["task_id"]), 404, "task_not_found")
 
+    def test_are_in_no_list(self, guarded, video):
+        def listed(name):
+            return [task["task_id"] for task in guarded.as_(name).http.get("/tasks").json()["tasks"]]
+
+        assert video["task_id"] not in listed("bob")
+        assert video["task_id"] in listed("alice")
+        assert video["task_id"] in listed("root")
+
+    def test_are_not_found_by_their_idempotency_key(self, guarded, astronaut_file, speech_file):
+        def submit(name):
+            caller = guarded.as_(name)
+            caller.http.headers["Idempotency-Key"] = "the same for all"
+            return caller.submit(astronaut_file, speech_file, width=128, height=128, length=2)
+
+        assert submit("alice") == submit("alice")
+        assert submit("alice") != submit("bob")
+
 
 class TestOwnTasks:
     def test_are_there(self, guarded, video):

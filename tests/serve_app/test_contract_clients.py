@@ -74,25 +74,6 @@ def forward(source, sink):
             sink.sendall(data)
 
 
-@pytest.fixture
-def browser(tmp_path):
-    """A headless Chromium with a fresh profile that downloads to tmp_path."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("Chromium and ChromeDriver are not installed (Debian: apt-get install chromium-driver)")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    flags = ("headless", "no-sandbox", "disable-gpu", "disable-background-networking", "no-first-run")
-    for flag in (*flags, f"user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(f"--{flag}")
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path)})
-    chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield chrome
-    chrome.quit()
-
-
 def use_page(browser, folder, script, image, audio):
     """Open the page from disk, choose both files, click, wait for the link, follow it."""
     from selenium.webdriver.common.by import By
