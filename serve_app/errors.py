@@ -174,15 +174,15 @@ class QueueFull(ApiError):
     """As many tasks wait as may.
 
     Args:
-        pending: how many wait.
+        what: how many wait, and of what.
         retry_after_s: whole seconds until there is room, as far as can be told.
     """
 
     status_code = 429
     type = "queue_full"
 
-    def __init__(self, pending: int, retry_after_s: int):
-        super().__init__(f"{pending} tasks are pending, as many as may; try again in {retry_after_s} s")
+    def __init__(self, what: str, retry_after_s: int):
+        super().__init__(f"{what}, as many as may; try again in {retry_after_s} s")
         self.headers = {"Retry-After": str(retry_after_s)}
 
 

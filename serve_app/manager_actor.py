@@ -65,6 +65,7 @@ class TaskManagerActor(TaskManager):
             stall_timeout_s=settings.stall_timeout_s,
             max_failures=settings.max_failures,
             max_pending=settings.max_pending,
+            max_pending_per_owner=settings.max_pending_per_key,
             has_room=lambda: storage.has_room(settings.min_free_bytes),
         )
         self._sweeper = Sweeper(self._store, storage, settings.keep_tasks_s, settings.keep_uploads_s)

@@ -65,6 +65,10 @@ class TaskBook:
             TaskStatus.PROCESSING: processing,
         }
 
+    def pending_of(self, owner: str) -> int:
+        """How many tasks of this owner are pending."""
+        return sum(task.owner == owner and task.status is TaskStatus.PENDING for task in self._tasks.values())
+
     def add(self, task: Task) -> Task | None:
         """Journal a new task; None if its id or key is there already."""
         return self._write(self._store.add, task)

@@ -56,6 +56,7 @@ class TaskManager:
         stall_timeout_s: seconds without progress after which an attempt is given up.
         max_failures: attempts lost to the machinery after which a task fails.
         max_pending: most tasks that wait; more are refused.
+        max_pending_per_owner: most tasks of one owner that wait; those without an owner are not counted.
         has_room: whether the disk has room for another task. Without, tasks are refused and the
             accepted ones wait; an attempt that is lost meanwhile is no failure.
         clock: seconds since the epoch.
@@ -70,6 +71,7 @@ class TaskManager:
         stall_timeout_s: float,
         max_failures: int,
         max_pending: int,
+        max_pending_per_owner: int,
         has_room: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
     ):
@@ -80,6 +82,7 @@ class TaskManager:
         self._stall_timeout_s = stall_timeout_s
         self._max_failures = max_failures
         self._max_pending = max_pending
+        self._max_pending_per_owner = max_pending_per_owner
         self._has_room = has_room
         self._clock = clock
         self._forecast = Forecast()
@@ -93,23 +96,23 @@ class TaskManager:
         """Refuse what `submit` would refuse, before the files of a task have been sent.
 
         Raises:
-            QueueFull: as many tasks wait as may.
+            QueueFull: as many tasks wait as may, in all or of this owner.
             StorageFull: the disk has no room for another task.
         """
         if self._submitted_before(owner, idempotency_key) is None:
-            self._check_capacity()
+            self._check_capacity(owner)
 
     def submit(self, task: Task) -> Task:
         """Accept a task; returns the one that came with the same id or idempotency key before, if any.
 
         Raises:
             IdempotencyKeyReused: the key came with another request before.
-            QueueFull: as many tasks wait as may.
+            QueueFull: as many tasks wait as may, in all or of this owner.
             StorageFull: the disk has no room for another task.
         """
         known = self._known(task)
         if known is None:
-            self._check_capacity()
+            self._check_capacity(task.owner)
             # Where another manager was faster, there is a task to find now.
             known = self._book.add(task) or self._known(task)
         assert known is not None
@@ -256,13 +259,19 @@ class TaskManager:
         """How many tasks are pending and how many processing."""
         return self._book.counts()
 
-    def _check_capacity(self) -> None:
+    def _check_capacity(self, owner: str | None) -> None:
         pending = self.counts()[TaskStatus.PENDING]
         if pending >= self._max_pending:
-            wait = self._forecast.next_end(self._book.processing(), self._clock())
-            raise QueueFull(pending, math.ceil(max(1.0, _UNKNOWN_WAIT_S if wait is None else wait)))
+            raise QueueFull(f"{pending} tasks are pending", self._retry_after_s())
+        theirs = 0 if owner is None else self._book.pending_of(owner)
+        if theirs >= self._max_pending_per_owner:
+            raise QueueFull(f"{theirs} tasks of this API key are pending", self._retry_after_s())
         if not self._has_room():
             raise StorageFull
+
+    def _retry_after_s(self) -> int:
+        wait = self._forecast.next_end(self._book.processing(), self._clock())
+        return math.ceil(max(1.0, _UNKNOWN_WAIT_S if wait is None else wait))
 
     def _known(self, task: Task) -> Task | None:
         return self._book.find(task.id) or self._submitted_before(task.owner, task.idempotency_key)

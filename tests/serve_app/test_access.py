@@ -19,7 +19,6 @@ from serve_app.engine_choice import EngineChoice
 from serve_app.manager_actor import ManagerClient
 from serve_app.settings import Settings
 from serve_app.signed_urls import UrlSigner
-from serve_app.task import Task
 from tests.service import Service, run_service
 
 LIFETIME_S = 300
@@ -175,7 +174,6 @@ class TestEveryRoute:
                 assert ("401" in operation["responses"]) == (path not in OPEN_PATHS)
 
 
-@pytest.mark.xfail("owner" not in Task.__dataclass_fields__, strict=True, reason="tasks have no owner yet")
 class TestTasksOfOthers:
     @pytest.mark.parametrize("route", OF_A_TASK, ids=str)
     def test_are_not_there(self, guarded, video, route):

@@ -45,6 +45,7 @@ def start(store, clock, **changes):
         "stall_timeout_s": STALL_S,
         "max_failures": 3,
         "max_pending": 1000,
+        "max_pending_per_owner": 100,
     }
     return TaskManager(store, **{**limits, **changes}, clock=clock)
 
@@ -292,6 +293,19 @@ class TestPressure:
         with pytest.raises(QueueFull):
             crowded.admit(owner=None, idempotency_key="c")
         assert crowded.counts()[TaskStatus.PENDING] == 2
+
+    def test_one_owner_cannot_take_all_the_room(self, store, clock):
+        manager = start(store, clock, max_pending_per_owner=1)
+        manager.submit(new_task("a", owner="alice"))
+        with pytest.raises(QueueFull, match="1 tasks of this API key are pending"):
+            manager.submit(new_task("b", owner="alice"))
+        with pytest.raises(QueueFull):
+            manager.admit(owner="alice", idempotency_key=None)
+        manager.submit(new_task("c", owner="bob"))
+        for name in "de":
+            manager.submit(new_task(name))
+        manager.claim("ticket", "preview")
+        assert manager.submit(new_task("b", owner="alice")).id == "b"
 
     def test_a_task_that_was_accepted_before_is_still_answered(self, crowded):
         crowded.admit(owner=None, idempotency_key="a")
