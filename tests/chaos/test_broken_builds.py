@@ -31,13 +31,14 @@ def release(folder):
 
 def misses(folder, release, *faults):
     """What is missed in rounds with these faults, each on two long videos."""
-    orders = tuple(Order(seed=seed, frame_count=144, delay_s=0) for seed in (1, 2))
     with campaign(folder, release, nodes=1, patience_s=PATIENCE_S) as running:
-        outcomes = [
-            running.run(Round(number, fault, delay_s=1, before=orders, during=(), seed=number))
-            for number, fault in enumerate(faults)
-        ]
+        outcomes = [running.run(round_of(fault, number)) for number, fault in enumerate(faults)]
     return [miss for outcome in outcomes for miss in outcome.misses]
+
+
+def round_of(fault, number):
+    orders = tuple(Order(seed, frame_count=144, delay_s=0) for seed in (2 * number, 2 * number + 1))
+    return Round(number, fault, delay_s=1, before=orders, during=(), seed=number)
 
 
 def test_the_service_as_it_ships_keeps_its_promises(folder, release):
