@@ -4,14 +4,15 @@ IMAGE ?=
 AUDIO ?=
 OUT ?=
 REQUESTS ?= 10000
-SEED ?= 1
+ROUNDS ?= 20
+SEED ?=
 DIR ?= weights
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate \
            --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run weights test lint bench fuzz lock clean
+.PHONY: help demo run weights test chaos lint bench fuzz lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -28,6 +29,9 @@ weights: echomimic  ## fetch the published EchoMimic weights (DIR=weights), resu
 test: dev  ## set everything up; lint, types and all tests
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest
+
+chaos: dev  ## break the running service again and again, look for lost tasks (ROUNDS=20 SEED=7)
+	$(BIN)/python -m tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
 lint: dev  ## style and types
 	$(BIN)/ruff format --check .

@@ -12,10 +12,12 @@ from serve_app.app import build
 from serve_app.launcher import CONFIG, ROOT
 from serve_app.schemas import GenerateVideoForm, HealthResponse, TaskResponse, allowed_values
 from serve_app.settings import EchoMimicSettings, EngineSettings, Settings
+from tests.chaos.faults import FAULTS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+RELIABILITY = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
 PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
 
 
@@ -76,8 +78,16 @@ def test_the_readme_names_targets_that_exist():
 
 def test_make_alone_lists_the_targets():
     listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("demo", "run", "test", "lint", "bench"):
+    for target in ("demo", "run", "test", "chaos", "lint", "bench"):
         assert f"make {target} " in listed
+
+
+def test_what_shows_that_a_promise_is_kept_exists():
+    shown = re.findall(r"`([a-z_]+)`", "".join(re.findall(r"\| ([^|]*) \|$", RELIABILITY, re.MULTILINE)))
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    tests = set(re.findall(r"def (test_\w+)\(", "".join(sources)))
+    assert [name for name in shown if name not in tests | set(FAULTS)] == []
+    assert set(FAULTS) <= set(shown)
 
 
 def test_the_readme_s_requests_work(service, tmp_path, astronaut_file, speech_file):

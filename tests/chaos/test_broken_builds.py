@@ -1,0 +1,67 @@
+"""A service that is broken on purpose is caught; the same one as it ships is not."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.campaign import campaign
+from tests.chaos.plan import Order, Round
+from tests.chaos.release import Release
+
+# Serve itself ends a replica that does not answer for longer than this.
+PATIENCE_S = 30.0
+
+MANAGER = "serve_app/task_manager.py"
+
+
+@pytest.fixture
+def folder():
+    """A folder with a short path: Ray has sockets below it."""
+    path = Path(tempfile.mkdtemp(prefix="chaos-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def release(folder):
+    return Release(folder / "code")
+
+
+def misses(folder, release, *faults):
+    """What is missed in rounds with these faults, each on two long videos."""
+    with campaign(folder, release, nodes=1, patience_s=PATIENCE_S) as running:
+        outcomes = [running.run(round_of(fault, number)) for number, fault in enumerate(faults)]
+    return [miss for outcome in outcomes for miss in outcome.misses]
+
+
+def round_of(fault, number):
+    orders = tuple(Order(seed, frame_count=144, delay_s=0) for seed in (2 * number, 2 * number + 1))
+    return Round(number, fault, delay_s=1, before=orders, during=(), seed=number)
+
+
+def test_the_service_as_it_ships_keeps_its_promises(folder, release):
+    assert misses(folder, release, "manager_killed", "engine_frozen") == []
+
+
+def test_a_manager_without_a_journal_is_caught(folder, release):
+    memory = 'sa.create_engine("sqlite:///file:journal?mode=memory&cache=shared&uri=true"'
+    release.replace("serve_app/task_store.py", "sa.create_engine(url", memory)
+    assert any("accepted, but forgotten" in miss for miss in misses(folder, release, "manager_killed"))
+
+
+def test_a_manager_without_leases_is_caught(folder, release):
+    first_line = '"""Give up the attempts whose lease ran out or that stand still."""\n'
+    release.replace(MANAGER, first_line, f"{first_line}        return\n")
+    assert any("was not taken back" in miss for miss in misses(folder, release, "engine_frozen"))
+
+
+def test_a_manager_that_listens_to_old_attempts_is_caught(folder, release):
+    release.replace("serve_app/task_book.py", " or task.attempt != attempt:", ":")
+    assert any("is its video" in miss for miss in misses(folder, release, "engine_frozen"))
+
+
+def test_a_change_that_no_longer_fits_is_refused(release):
+    with pytest.raises(ValueError, match="found it 0 times"):
+        release.replace(MANAGER, "text that is not there", "")
