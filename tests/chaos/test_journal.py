@@ -11,13 +11,11 @@ from tests.serve_app.tasks import new_task
 def test_every_end_of_a_task_is_noted_and_what_follows_it(tmp_path):
     store, journal = TaskStore(f"sqlite:///{tmp_path}/tasks.db"), Journal(tmp_path / "tasks.db")
     journal.watch()
-    store.add(new_task("a"))
-    task = new_task("a", status=TaskStatus.PROCESSING, attempt=1)
-    store.save(task)
+    task = store.save(replace(store.add(new_task("a")), status=TaskStatus.PROCESSING, attempt=1))
     assert journal.ends("a") == []
-    store.save(replace(task, status=TaskStatus.COMPLETED, video="attempt-1.mp4"))
+    ended = store.save(replace(task, status=TaskStatus.COMPLETED, video="attempt-1.mp4"))
     assert journal.ends("a") == ["completed attempt-1.mp4"]
-    store.save(task)
+    store.save(replace(task, revision=ended.revision))
     assert journal.ends("a") == ["completed attempt-1.mp4", "processing None"]
     entry = journal.entries()["a"]
     assert (entry.frame_count, entry.status, entry.attempt) == (task.params.length, "processing", 1)
