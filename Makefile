@@ -28,7 +28,7 @@ weights: echomimic  ## fetch the published EchoMimic weights (DIR=weights), resu
 
 test: dev  ## set everything up; lint, types and all tests
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=20
 
 chaos: dev  ## break the running service again and again, look for lost tasks (ROUNDS=20 SEED=7)
 	$(BIN)/python -m tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))

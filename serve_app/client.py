@@ -27,6 +27,14 @@ class ClientError(Exception):
     """The service refused a request or could not make the video; the message is the service's own."""
 
 
+class ServiceUnavailable(ClientError):
+    """The service cannot answer now, as while it starts; it is worth asking again."""
+
+
+# A service that is started anew, and loads its networks, is back within this time.
+_PATIENCE_S = 180.0
+
+
 class EchoMimicClient:
     """One connection to the service.
 
@@ -135,11 +143,23 @@ class EchoMimicClient:
     def wait(self, task_id: str, on_update: Callable[[TaskResponse], None]) -> TaskResponse:
         """Follow a task until its video is there; `on_update` is told of every look at it.
 
+        Rides out a restart of the service.
+
         Raises:
             ClientError: the task failed; the message says why.
+            ServiceUnavailable: the service did not answer for three minutes.
+            httpx.TransportError: nothing was there for so long.
         """
+        answered_at = time.monotonic()
         while True:
-            task = self.task(task_id)
+            try:
+                task = self.task(task_id)
+            except (ServiceUnavailable, httpx.TransportError):
+                if time.monotonic() - answered_at > _PATIENCE_S:
+                    raise
+                time.sleep(self._poll_interval_s)
+                continue
+            answered_at = time.monotonic()
             on_update(task)
             if task.status is TaskStatus.FAILED:
                 raise ClientError(task.error)
@@ -198,8 +218,9 @@ def _checked(response: httpx.Response) -> httpx.Response:
     try:
         message = ErrorResponse.model_validate_json(response.content).detail
     except ValueError:
-        message = f"HTTP {response.status_code}: {response.text[:200]}"
-    raise ClientError(message)
+        # Serve's proxy: while an application starts, it answers 404 in plain text for it.
+        raise ServiceUnavailable(f"HTTP {response.status_code}: {response.text[:200]}") from None
+    raise (ServiceUnavailable if response.is_server_error else ClientError)(message)
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from serve_app.task_store import TaskStore
 
 # Files that no row names may belong to a request that is being received. They are written within
 # seconds, and the task manager is waited for no longer than half a minute.
-_SETTLING_S = 600.0
+SETTLING_S = 600.0
 
 _BATCH = 200
 
@@ -49,7 +49,7 @@ class Sweeper:
     def _sweep_files(self, task_id: str, task: Task | None) -> None:
         now = self.clock()
         if task is None:
-            if self.storage.changed_at(task_id) < now - _SETTLING_S:
+            if self.storage.changed_at(task_id) < now - SETTLING_S:
                 self.storage.remove(task_id)
         elif task.finished_at is not None:
             self.storage.remove_other_videos(task_id, task.video)

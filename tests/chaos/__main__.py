@@ -37,8 +37,9 @@ def main() -> int:
                 print(report.repeat(options.seed, outcomes[-1]), flush=True)
             if not outcomes[-1].recovered:
                 break
-        print(report.summary(outcomes, running.strays()))
-    if any(outcome.misses for outcome in outcomes):
+        strays = running.strays()
+        print(report.summary(outcomes, strays))
+    if strays or any(outcome.misses for outcome in outcomes):
         print(f"what was served and logged is kept in {folder}")
         return 1
     shutil.rmtree(folder)

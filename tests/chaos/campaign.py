@@ -25,6 +25,9 @@ from tests.service import poll
 # A node that dies, or a replica that has to start anew on a busy machine, takes most of it.
 PATIENCE_S = 120.0
 
+# The sweeper comes once a minute.
+SWEPT_S = 100.0
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -91,8 +94,14 @@ class Campaign:
         )
 
     def strays(self) -> list[str]:
-        """Files that no task names, now that every task has ended."""
-        return misses.files_without_a_task(self._cluster.data, self._journal.entries())
+        """Files that no task names, once every task has ended and the sweeper has been by."""
+
+        def left() -> list[str]:
+            return misses.files_without_a_task(self._cluster.data, self._journal.entries())
+
+        with suppress(AssertionError):  # they are told then
+            poll(lambda: not left(), SWEPT_S)
+        return left()
 
     def _break(self, round_: Round, missed: list[str]) -> dict[str, Order]:
         """Load and fault; gives the accepted tasks."""

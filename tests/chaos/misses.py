@@ -1,11 +1,13 @@
 """What the service promised and did not keep, found in its answers, its journal and its files."""
 
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import imageio_ffmpeg
 
+from serve_app.sweeper import SETTLING_S
 from tests.chaos.journal import Entry
 
 
@@ -52,11 +54,16 @@ def misses_of_video(task_id: str, frame_count: int, video: bytes) -> Iterator[st
 
 
 def files_without_a_task(data: Path, entries: Mapping[str, Entry]) -> list[str]:
-    """Files below the data folder that no row of the journal names: uploads, videos, unfinished videos."""
+    """Files below the data folder that no row of the journal names: uploads, videos, unfinished videos.
+
+    Fresh uploads without a row are none: their request may still be on its way, or was never accepted.
+    """
     strays = []
+    settled = time.time() - SETTLING_S
     for file in sorted([*data.glob("uploads/*/*"), *data.glob("videos/*/*")]):
         kind, task_id, name = file.relative_to(data).parts
         entry = entries.get(task_id)
-        if entry is None or (kind == "videos" and name != entry.video):
+        fresh = kind == "uploads" and file.stat().st_mtime > settled
+        if (entry is None and not fresh) or (entry and kind == "videos" and name != entry.video):
             strays.append(f"{kind}/{task_id}/{name}")
     return strays

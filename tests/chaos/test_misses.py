@@ -1,5 +1,7 @@
 """What is called a miss."""
 
+import os
+
 import pytest
 
 from tests.chaos.journal import Entry
@@ -60,14 +62,16 @@ def test_a_damaged_video_is_one(video):
     assert "does not decode" in miss
 
 
-def test_files_that_no_row_names_are_found(tmp_path):
+def test_files_that_no_row_names_are_found_unless_they_have_just_been_sent(tmp_path):
     for name in (
         "uploads/a/reference_image",
         "uploads/b/audio_file",
+        "uploads/c/audio_file",
         "videos/a/attempt-2.mp4",
         "videos/a/attempt-1.mp4.part",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
+    os.utime(tmp_path / "uploads/b/audio_file", (0, 0))
     found = files_without_a_task(tmp_path, {"a": ENTRY})
     assert found == ["uploads/b/audio_file", "videos/a/attempt-1.mp4.part"]

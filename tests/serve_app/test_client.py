@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+import threading
 import uuid
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from serve_app.client import ClientError, EchoMimicClient
 from serve_app.launcher import ROOT
+from serve_app.schemas import ErrorDetail, ErrorResponse
 from serve_app.task import TaskStatus
 
 
@@ -15,6 +18,44 @@ from serve_app.task import TaskStatus
 def client(service):
     with EchoMimicClient(service.url) as client:
         yield client
+
+
+@pytest.fixture
+def restarting():
+    """Answers as a service that is being started anew, and then as one that knows no task."""
+    gone = ErrorResponse(error=ErrorDetail(type="task_not_found", message="gone"), detail="gone")
+    starting = ErrorResponse(error=ErrorDetail(type="manager_unavailable", message="wait"), detail="wait")
+    answers = [
+        (404, b"Path '/task/a' not found. Ping http://.../-/routes for available routes."),
+        (503, starting.model_dump_json().encode()),
+        (404, gone.model_dump_json().encode()),
+    ]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            status, body = answers.pop(0)
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_arguments):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", answers
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_restart_of_the_service_is_ridden_out(restarting):
+    url, answers = restarting
+    with EchoMimicClient(url, poll_interval_s=0.01) as client, pytest.raises(ClientError, match="gone"):
+        client.wait("a", lambda task: None)
+    assert answers == []
 
 
 def command_line(service, *arguments):
