@@ -31,6 +31,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 TIMEOUT_S = 60
+FORM = "POST /generate_video"
 # Shares of all requests: forms that the schema allows, and forms that it forbids.
 VALID_FORMS, BAD_FORMS = 0.35, 0.1
 USABLE_MEDIA = 0.8  # of the valid forms
@@ -52,7 +53,7 @@ class Tally:
     @property
     def accepted_share(self) -> float:
         """Of the forms."""
-        forms = {status: count for (label, status), count in self.answers.items() if label.startswith("POST")}
+        forms = {status: count for (label, status), count in self.answers.items() if label == FORM}
         return forms.get(200, 0) / max(sum(forms.values()), 1)
 
     def lines(self) -> Iterator[str]:
@@ -82,11 +83,10 @@ class Requests:
     def send(self, count: int) -> Tally:
         """About so many, spread over every operation; never fewer."""
         operations = [found.ok() for found in self._schema.get_all_operations()]
-        forms = [operation for operation in operations if operation.method == "post"]
-        others = [operation for operation in operations if operation.method != "post"]
-        for operation in forms:
-            self._send(operation, GenerationMode.POSITIVE, round(count * VALID_FORMS / len(forms)))
-            self._send(operation, GenerationMode.NEGATIVE, round(count * BAD_FORMS / len(forms)))
+        (form,) = (operation for operation in operations if operation.label == FORM)
+        others = [operation for operation in operations if operation.label != FORM]
+        self._send(form, GenerationMode.POSITIVE, round(count * VALID_FORMS))
+        self._send(form, GenerationMode.NEGATIVE, round(count * BAD_FORMS))
         while self.tally.requests < count:
             left = count - self.tally.requests
             for operation in others:
@@ -115,11 +115,13 @@ class Requests:
         """Media that can be used and a task that exists, which no schema can tell."""
         if "task_id" in case.path_parameters and self.tally.task_ids and self._dice.random() < LIVE_IDS:
             case.path_parameters["task_id"] = self._dice.choice(self.tally.task_ids)
-        if case.method == "POST" and mode is GenerationMode.POSITIVE and self._dice.random() < USABLE_MEDIA:
+        form = case.operation.label == FORM and mode is GenerationMode.POSITIVE
+        if form and self._dice.random() < USABLE_MEDIA:
             image = self._images[self._dice.random() < 0.1]
             case.body |= {"reference_image": image, "audio_file": self._sound}
-            # The engines are not what is asked here.
-            case.body |= {"width": 128, "height": 128, "length": 2}
+            # The engines are not what is asked here, nor who would be told.
+            case.body |= {"width": 128, "height": 128, "length": 2, "engine": "preview"}
+            case.body.pop("webhook_url", None)
 
     def _call(self, case: Case) -> None:
         response = case.call(session=self._session, timeout=TIMEOUT_S)
@@ -129,5 +131,5 @@ class Requests:
         except FailureGroup as group:
             for failure in group.exceptions:
                 self.tally.failures.setdefault(failure.title + case.operation.label, f"{failure}\n{group}")
-        if case.method == "POST" and response.status_code == 200:
+        if case.operation.label == FORM and response.status_code == 200:
             self.tally.task_ids.append(response.json()["task_id"])

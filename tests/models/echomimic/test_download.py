@@ -201,5 +201,5 @@ def test_the_command_asks_the_endpoint_it_is_given_and_shows_progress(hub: Hub, 
 def test_the_command_fails_in_one_line_where_nobody_answers(tmp_path: Path) -> None:
     done = command(tmp_path, "http://127.0.0.1:9")
     assert done.returncode == 1
-    assert done.stderr.startswith("The download from http://127.0.0.1:9 failed")
+    assert done.stderr.startswith("the download from http://127.0.0.1:9 failed")
     assert len(done.stderr.splitlines()) == 1
