@@ -72,6 +72,9 @@ class EchoMimicEngine:
         self._low_memory = low_memory
         self._device = networks.denoiser.device
         self.device = str(self._device)
+        # Made now: a health check must not fail because a task has taken all the memory.
+        self._pulse = torch.zeros(1, device=self._device)
+        self._side_stream = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
 
     @classmethod
     def load(
@@ -127,10 +130,9 @@ class EchoMimicEngine:
         Raises:
             RuntimeError: it does not compute any more, as after an illegal memory access.
         """
-        if self._device.type == "cuda":
-            # On a stream of its own: on the common one it would wait for all that is queued there.
-            with torch.cuda.stream(torch.cuda.Stream(self._device)):
-                torch.ones(1, device=self._device).item()
+        # On a stream of its own: on the common one it would wait for all that is queued there.
+        with torch.cuda.stream(self._side_stream):
+            self._pulse.add_(1).item()
 
     def frames(
         self,

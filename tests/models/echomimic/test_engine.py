@@ -358,3 +358,20 @@ def test_weights_that_are_not_what_the_hub_said_are_refused(layout: Path, tmp_pa
     locator.write_bytes(locator.read_bytes()[:-1] + b"?")
     with pytest.raises(CheckpointError, match=r"face_locator\.pth.*damaged"):
         EchoMimicEngine.load(folder, "cpu", architecture=TINY)
+
+
+def test_a_device_that_computes_passes_its_health_check(engine: EchoMimicEngine) -> None:
+    engine.touch()
+
+
+def test_a_device_that_computes_no_more_fails_its_health_check(
+    networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = EchoMimicEngine(networks, TINY)
+
+    def broken(*_arguments: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.Tensor, "add_", broken)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        engine.touch()
