@@ -134,7 +134,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--cfg", type=float, default=1.0)
     parser.add_argument(
-        "--lengths", type=int, nargs="*", default=[24, 240, 1200], help="whose memory is compared"
+        "--lengths", type=int, nargs="+", default=[24, 240, 1200], help="whose memory is compared"
     )
     parser.add_argument(
         "--compiled", action=argparse.BooleanOptionalAction, help="compile as well, for minutes; on CUDA"
