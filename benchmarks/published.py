@@ -13,8 +13,8 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from models.echomimic import sampler
-from models.echomimic.attention import KeyValue, TransformerBlock
+from models.echomimic.attention import AUDIO_GAIN, Conditions, TransformerBlock
+from models.echomimic.denoiser import DenoisingNet
 from models.echomimic.networks import Networks
 from models.echomimic.pipeline import denoised
 from models.echomimic.reference import Bank
@@ -34,42 +34,36 @@ def published_denoised(
         sampling: its `window_batch` is not used.
         tick: see `pipeline.denoised`.
     """
-    with _published_ways(bank, guided=sampling.cfg > 1):
+    with _published_ways(bank):
         return denoised(networks, told, noise, replace(sampling, window_batch=1), tick)
 
 
 @contextmanager
-def _published_ways(bank: Bank, *, guided: bool) -> Iterator[None]:
+def _published_ways(bank: Bank) -> Iterator[None]:
     rounded = tuple(states.to(torch.float16) for states in bank)
 
-    def look(block: TransformerBlock, x: Tensor, _reference: tuple[KeyValue, ...] | None) -> Tensor:
+    def look(block: TransformerBlock, x: Tensor, conditions: Conditions) -> Tensor:
         portrait = rounded[block.layer].to(x.dtype).expand(len(x), -1, -1)
         seen = block.attn1(x, block.attn1.keys_values(torch.cat([x, portrait], dim=1)))
-        if not guided:
+        if not conditions.guided:
             return seen
         half = x[: len(x) // 2]
         alone = block.attn1(half, block.attn1.keys_values(half))
         return torch.cat([alone, seen[len(half) :]])
 
-    with patch.object(TransformerBlock, "_look", look), patch.object(sampler, "_Forward", _Forward):
+    def listen(block: TransformerBlock, x: Tensor, audio: Tensor, guided: bool) -> Tensor:
+        heard = torch.cat([torch.zeros_like(audio), audio]) if guided else audio
+        return x + AUDIO_GAIN * block._heard(x, heard)
+
+    def enter(net: DenoisingNet, sample: Tensor, face: Tensor, guided: bool) -> Tensor:
+        face = face.expand(len(sample), -1, -1, -1)
+        if guided:
+            sample, face = torch.cat([sample, sample]), torch.cat([torch.zeros_like(face), face])
+        return net.conv_in(sample) + face
+
+    with (
+        patch.object(TransformerBlock, "_look", look),
+        patch.object(TransformerBlock, "_listen", listen),
+        patch.object(DenoisingNet, "_enter", enter),
+    ):
         yield
-
-
-class _Forward(sampler._Forward):
-    """Guidance in one forward pass, the unconditional half first."""
-
-    def __call__(self, frames: Tensor) -> Tensor:
-        if self.cfg <= 1:
-            return super().__call__(frames)
-        sample = self.latents[frames].to(self.denoiser.dtype)
-        audio = self.conditioning.audio.of(frames).to(sample.dtype)
-        face = self.conditioning.face.expand(frames.numel(), -1, -1, -1)
-        velocity: Tensor = self.denoiser(
-            torch.cat([sample, sample]),
-            self.timestep,
-            audio=torch.cat([torch.zeros_like(audio), audio]),
-            face=torch.cat([torch.zeros_like(face), face]),
-            reference=self.conditioning.reference,
-        )
-        unguided, guided = velocity.float().chunk(2)
-        return unguided + self.cfg * (guided - unguided)

@@ -33,6 +33,11 @@ class KeyValue:
             torch.cat([self.value, other.value.expand(batch, -1, -1)], dim=1),
         )
 
+    def halves(self) -> "tuple[KeyValue, KeyValue]":
+        """Of the batch."""
+        (first_key, second_key), (first_value, second_value) = self.key.chunk(2), self.value.chunk(2)
+        return KeyValue(first_key, first_value), KeyValue(second_key, second_value)
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -41,15 +46,18 @@ class Conditions:
     Attributes:
         time: [1, 4 × first channels], the embedded timestep.
         frames: how many consecutive batch items form one window of time.
-        audio: [batch, tokens, 384]; None is silence (all zeros), as in the unconditional half.
+        audio: [batch, tokens, 384], of the conditional half alone where there are two; None in a net
+            that does not hear.
         reference: one `KeyValue` per spatial self-attention, in the order the data meets them; None
             where there is no portrait to look at.
+        guided: the first half of the batch is unconditional: it sees no portrait and hears silence.
     """
 
     time: Tensor
     frames: int = 1
     audio: Tensor | None = None
     reference: tuple[KeyValue, ...] | None = None
+    guided: bool = False
 
 
 class Attention(nn.Module):
@@ -72,11 +80,19 @@ class Attention(nn.Module):
         """Project [batch, tokens, context channels]."""
         return KeyValue(self.to_k(context), self.to_v(context))
 
-    def forward(self, x: Tensor, attended: KeyValue) -> Tensor:
-        """Let each token of [batch, tokens, channels] look at `attended`; same shape."""
-        query, key, value = map(self._heads, (self.to_q(x), attended.key, attended.value))
+    def forward(self, x: Tensor, *attended: KeyValue) -> Tensor:
+        """Let each token of [batch, tokens, channels] look at `attended`; same shape.
+
+        Several `attended` are for as many equal parts of the batch.
+        """
+        queries = self.to_q(x).chunk(len(attended))
+        seen = [self._weigh(query, part) for query, part in zip(queries, attended, strict=True)]
+        return self.to_out(torch.cat(seen) if len(seen) > 1 else seen[0])
+
+    def _weigh(self, query: Tensor, attended: KeyValue) -> Tensor:
+        query, key, value = map(self._heads, (query, attended.key, attended.value))
         seen = nn.functional.scaled_dot_product_attention(query, key, value)
-        return self.to_out(seen.transpose(1, 2).flatten(2))
+        return seen.transpose(1, 2).flatten(2)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
@@ -97,26 +113,34 @@ class TransformerBlock(nn.Module):
         if hears:
             self.norm2 = nn.LayerNorm(channels)
             self.attn2 = Attention(channels, architecture.heads, context_channels=AUDIO_CHANNELS)
-        self.hears = hears
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels, activation_fn="geglu")
 
     def forward(self, x: Tensor, conditions: Conditions) -> Tensor:
         """[batch, tokens, channels] to the same shape."""
-        x = x + self._look(self.norm1(x), conditions.reference)
-        if self.hears:
-            x = x + AUDIO_GAIN * self._listen(x, conditions.audio)
+        x = x + self._look(self.norm1(x), conditions)
+        if conditions.audio is not None:
+            x = self._listen(x, conditions.audio, conditions.guided)
         return x + self.ff(self.norm3(x))
 
-    def _look(self, x: Tensor, reference: tuple[KeyValue, ...] | None) -> Tensor:
+    def _look(self, x: Tensor, conditions: Conditions) -> Tensor:
         seen = self.attn1.keys_values(x)
-        if reference is not None:
-            seen = seen.followed_by(reference[self.layer])
-        return self.attn1(x, seen)
+        if conditions.reference is None:
+            return self.attn1(x, seen)
+        portrait = conditions.reference[self.layer]
+        if not conditions.guided:
+            return self.attn1(x, seen.followed_by(portrait))
+        alone, told = seen.halves()
+        return self.attn1(x, alone, told.followed_by(portrait))
 
-    def _listen(self, x: Tensor, audio: Tensor | None) -> Tensor:
-        if audio is None:
-            return self.attn2.silence
+    def _listen(self, x: Tensor, audio: Tensor, guided: bool) -> Tensor:
+        if not guided:
+            return x + AUDIO_GAIN * self._heard(x, audio)
+        alone, told = x.chunk(2)
+        silence = self.attn2.silence
+        return torch.cat([alone + AUDIO_GAIN * silence, told + AUDIO_GAIN * self._heard(told, audio)])
+
+    def _heard(self, x: Tensor, audio: Tensor) -> Tensor:
         return self.attn2(self.norm2(x), self.attn2.keys_values(audio))
 
 

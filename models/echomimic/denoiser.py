@@ -37,13 +37,12 @@ class DenoisingNet(UNet):
         sample: Tensor,
         timestep: Tensor,
         *,
-        audio: Tensor | None = None,
-        face: Tensor | None = None,
-        reference: tuple[KeyValue, ...] | None = None,
+        audio: Tensor,
+        face: Tensor,
+        reference: tuple[KeyValue, ...],
+        guided: bool = False,
     ) -> Tensor:
         """Predict the velocity (Salimans & Ho 2022) of each frame.
-
-        Without `audio`, `face` and `reference` it is the unconditional half of guidance.
 
         Args:
             sample: [windows, frames, 4, height, width], noisy latents of at most `Architecture.max_frames`
@@ -52,14 +51,19 @@ class DenoisingNet(UNet):
             audio: [windows, frames, tokens, 384].
             face: [1 or windows × frames, first channels, height, width], added behind `conv_in`.
             reference: see `project`.
+            guided: predict twice, first without audio, face and reference: the unconditional half of
+                guidance (Ho & Salimans 2022).
 
         Returns:
-            Like `sample`.
+            Like `sample`; [2 × windows, …] with guidance, the unconditional half first.
         """
-        windows, frames = sample.shape[:2]
-        x = self.conv_in(sample.flatten(0, 1))
-        if face is not None:
-            x = x + face
-        heard = None if audio is None else audio.flatten(0, 1)
-        x = self.body(x, Conditions(self.embed_time(timestep), frames, heard, reference))
-        return self.conv_out(nn.functional.silu(self.conv_norm_out(x))).unflatten(0, (windows, frames))
+        frames = sample.shape[1]
+        x = self._enter(sample.flatten(0, 1), face, guided)
+        told = Conditions(self.embed_time(timestep), frames, audio.flatten(0, 1), reference, guided)
+        x = self.body(x, told)
+        return self.conv_out(nn.functional.silu(self.conv_norm_out(x))).unflatten(0, (-1, frames))
+
+    def _enter(self, sample: Tensor, face: Tensor, guided: bool) -> Tensor:
+        alone = self.conv_in(sample)
+        told = alone + face
+        return torch.cat([alone, told]) if guided else told

@@ -208,7 +208,8 @@ class EchoMimicEngine:
 
     def _windows_at_once(self, told: Conditioning, noise: Tensor, params: GenerationParams) -> int:
         window = noise[: params.context_frames]
-        most = MOST_FRAMES_DENOISED * PIXELS // (len(window) * params.width * params.height)
+        frames = len(window) * (2 if params.cfg > 1 else 1)  # guidance has an unconditional half
+        most = MOST_FRAMES_DENOISED * PIXELS // (frames * params.width * params.height)
         return pieces_at_once(self._device, lambda: self._denoise(told, window, params), self._at_most(most))
 
     def _pictures_at_once(self, latents: Tensor, params: GenerationParams) -> int:

@@ -140,11 +140,12 @@ class _Forward:
             audio=self.conditioning.audio.of(frames).to(sample.dtype),
             face=self.conditioning.face,
             reference=self.conditioning.reference,
+            guided=self.cfg > 1.0,
         ).float()
-        if self.cfg > 1.0:
-            unguided = self.denoiser(sample, self.timestep).float()
-            velocity = unguided + self.cfg * (velocity - unguided)
-        return velocity
+        if self.cfg <= 1.0:
+            return velocity
+        alone, told = velocity.chunk(2)
+        return alone + self.cfg * (told - alone)
 
 
 @dataclass(frozen=True)

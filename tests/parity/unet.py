@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +20,7 @@ HIDDEN = (
     6e-4  # inside, where values reach 18 and the authors differ from themselves by 3e-4 (one thread or two)
 )
 NORMED = 5e-5
+SHARED = {"conv_in", "time_embedding"}  # computed once for both halves of guidance
 PARTS = {"resnet": "resnets", "attn": "attentions", "motion": "motion_modules"}
 
 
@@ -42,20 +42,15 @@ def rows(bench: Bench, stem: str) -> Iterator[AnyRow]:
 
     ask = _Question(bench, arrays, facts["case"], face)
     reference = networks.denoiser.project(bank)
-    with _tapped(networks.denoiser, _inside(arrays, facts)) as conditional:
-        guided = ask(reference)
-    with _tapped(networks.denoiser, _inside(arrays, facts)) as unconditional:
-        unguided = ask.unconditionally()
-    halves = np.concatenate([unguided, guided])
-    yield compare(f"{stem} pred_cfgoff", guided, arrays["pred_cfgoff"], PREDICTION)
-    yield compare(f"{stem} pred_cfgon", halves, arrays["pred_cfgon"], PREDICTION)
+    with _tapped(networks.denoiser, _inside(arrays, facts)) as off:
+        yield compare(f"{stem} pred_cfgoff", ask(reference), arrays["pred_cfgoff"], PREDICTION)
+    with _tapped(networks.denoiser, _inside(arrays, facts)) as on:
+        yield compare(f"{stem} pred_cfgon", ask(reference, guided=True), arrays["pred_cfgon"], PREDICTION)
 
-    exact = ask(_unrounded(bench, bank))
-    halves = np.concatenate([unguided, exact])
-    name = "diag_bank_float32"
-    yield compare(f"{stem} pred_cfgoff_{name}", exact, arrays[f"pred_cfgoff_{name}"], PREDICTION)
-    yield compare(f"{stem} pred_cfgon_{name}", halves, arrays[f"pred_cfgon_{name}"], PREDICTION)
-    yield from _intermediates(stem, arrays, facts, conditional, unconditional)
+    exact = _unrounded(bench, bank)
+    for guided, name in ((False, "pred_cfgoff_diag_bank_float32"), (True, "pred_cfgon_diag_bank_float32")):
+        yield compare(f"{stem} {name}", ask(exact, guided=guided), arrays[name], PREDICTION)
+    yield from _intermediates(stem, arrays, facts, off, on)
     yield from arrays.unread(stem)
 
 
@@ -69,12 +64,9 @@ class _Question:
         self.audio = bench.rules.input(f"{case}/audio", (1, self.sample.shape[1], 50, 384))
         self.face = face
 
-    def __call__(self, reference: tuple[KeyValue, ...]) -> Tensor:
-        told = {"audio": self.audio, "face": self.face, "reference": reference}
+    def __call__(self, reference: tuple[KeyValue, ...], *, guided: bool = False) -> Tensor:
+        told = {"audio": self.audio, "face": self.face, "reference": reference, "guided": guided}
         return self.denoiser(self.sample, self.timestep, **told).transpose(1, 2)
-
-    def unconditionally(self) -> Tensor:
-        return self.denoiser(self.sample, self.timestep).transpose(1, 2)
 
 
 def _face(bench: Bench, arrays: Arrays) -> Tensor:
@@ -111,26 +103,21 @@ def _inside(arrays: Arrays, facts: Facts) -> list[str]:
 
 
 def _intermediates(
-    stem: str,
-    arrays: Arrays,
-    facts: Facts,
-    conditional: dict[str, Tensor],
-    unconditional: dict[str, Tensor],
+    stem: str, arrays: Arrays, facts: Facts, off: dict[str, Tensor], on: dict[str, Tensor]
 ) -> Iterator[AnyRow]:
-    for name, ours in conditional.items():
+    for name, ours in off.items():
         if f"mid/{name}" in arrays:
             yield compare(f"{stem} mid/{name}", _video(ours), arrays[f"mid/{name}"], HIDDEN)
     for name, golden in facts.get("intermediate_cfgoff", {}).items():
-        ours = _video(conditional[name])
-        yield compare_statistics(f"{stem} cfgoff {name}", ours, golden, HIDDEN)
+        yield compare_statistics(f"{stem} cfgoff {name}", _video(off[name]), golden, HIDDEN)
     for name, golden in facts.get("intermediate_cfgon", {}).items():
-        halves = torch.cat([_video(unconditional[name]), _video(conditional[name])])
-        yield compare_statistics(f"{stem} cfgon {name}", halves, golden, HIDDEN)
+        ours = torch.cat([on[name]] * 2) if name in SHARED else on[name]
+        yield compare_statistics(f"{stem} cfgon {name}", _video(ours, halves=2), golden, HIDDEN)
 
 
-def _video(folded: Tensor) -> Tensor:
-    """[frames, channels, h, w] as the goldens lay it out, [1, channels, frames, h, w]; others as they are."""
-    return folded.transpose(0, 1)[None] if folded.dim() == 4 else folded
+def _video(folded: Tensor, halves: int = 1) -> Tensor:
+    """[halves × frames, channels, h, w] as the goldens lay it out, [halves, channels, frames, h, w]."""
+    return folded.unflatten(0, (halves, -1)).transpose(1, 2) if folded.dim() == 4 else folded
 
 
 @contextmanager

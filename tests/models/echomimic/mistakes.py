@@ -4,6 +4,7 @@ Their names are those of `mutation_sensitivity.json`, which lists how far each m
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 
 from models.echomimic import attention, sampler
+from models.echomimic.attention import TransformerBlock
 from models.echomimic.denoiser import DenoisingNet
 from models.echomimic.motion import MotionModule
 from models.echomimic.reference import ReferenceNet
@@ -36,26 +38,36 @@ def schedule_with(**settings: Any) -> Mistake:
     return lambda patch: patch.setattr(sampler, "DDIMScheduler", wrong)
 
 
-def unconditional_half_gets(*names: str) -> Mistake:
-    """The unconditional half is given what only the conditional one should see."""
-    forward, seen = DenoisingNet.forward, dict[str, Any]()
+def unconditional_half_hears(patch: pytest.MonkeyPatch) -> None:
+    def wrong(self: TransformerBlock, x: Tensor, audio: Tensor, guided: bool) -> Tensor:
+        return x + attention.AUDIO_GAIN * self._heard(x, torch.cat([audio] * (2 if guided else 1)))
 
-    def wrong(self: DenoisingNet, sample: Tensor, timestep: Tensor, **given: Any) -> Tensor:
-        seen.update(given)
-        return forward(self, sample, timestep, **(given or {name: seen[name] for name in names}))
+    patch.setattr(TransformerBlock, "_listen", wrong)
 
-    return lambda patch: patch.setattr(DenoisingNet, "forward", wrong)
+
+def unconditional_half_looks(patch: pytest.MonkeyPatch) -> None:
+    look = TransformerBlock._look
+    patch.setattr(TransformerBlock, "_look", lambda self, x, told: look(self, x, replace(told, guided=False)))
+
+
+def unconditional_half_has_a_face(patch: pytest.MonkeyPatch) -> None:
+    enter = DenoisingNet._enter
+
+    def wrong(self: DenoisingNet, sample: Tensor, face: Tensor, guided: bool) -> Tensor:
+        told = enter(self, sample, face, guided=False)
+        return torch.cat([told, told]) if guided else told
+
+    patch.setattr(DenoisingNet, "_enter", wrong)
 
 
 def swap_face_halves(patch: pytest.MonkeyPatch) -> None:
-    forward, seen = DenoisingNet.forward, dict[str, Any]()
+    enter = DenoisingNet._enter
 
-    def wrong(self: DenoisingNet, sample: Tensor, timestep: Tensor, **given: Any) -> Tensor:
-        seen.update(given)
-        face = None if given else seen["face"]
-        return forward(self, sample, timestep, **{**given, "face": face})
+    def wrong(self: DenoisingNet, sample: Tensor, face: Tensor, guided: bool) -> Tensor:
+        entered = enter(self, sample, face, guided)
+        return torch.cat(entered.chunk(2)[::-1]) if guided else entered
 
-    patch.setattr(DenoisingNet, "forward", wrong)
+    patch.setattr(DenoisingNet, "_enter", wrong)
 
 
 def noisy_reference(patch: pytest.MonkeyPatch) -> None:
@@ -125,9 +137,9 @@ MISTAKES: dict[str, Mistake] = {
     "no clamp of initial latents": constant(sampler, "NOISE_LIMIT", float("inf")),
     "no window shift": constant(sampler, "FRAMES_PER_TURN", 0),
     "shift 3 instead of 2": constant(sampler, "FRAMES_PER_TURN", 3),
-    "audio not zeroed in uncond half": unconditional_half_gets("audio"),
-    "face features not zeroed in uncond half": unconditional_half_gets("face"),
-    "uncond half also attends to the bank": unconditional_half_gets("reference"),
+    "audio not zeroed in uncond half": unconditional_half_hears,
+    "face features not zeroed in uncond half": unconditional_half_has_a_face,
+    "uncond half also attends to the bank": unconditional_half_looks,
     "face halves swapped": swap_face_halves,
     "reference net at t=999 instead of 0": noisy_reference,
     "no division by counter": sum_of_windows,

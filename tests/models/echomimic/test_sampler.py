@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.echomimic.denoiser import DenoisingNet
+from models.echomimic.attention import KeyValue
 from models.echomimic.networks import Networks
 from models.echomimic.pipeline import condition
 from models.echomimic.sampler import Conditioning, Sampling, Step, denoise, starting_noise
 from models.errors import Cancelled
+from tests.models.echomimic.mistakes import unconditional_half_hears
 from tests.parity.bench import samples
 from tests.parity.rules import box_mask, picture, speech_signal
 
@@ -63,18 +64,23 @@ def test_windows_are_shared_out_evenly(
     assert seen == sizes
 
 
-def test_guidance_asks_twice_and_the_second_time_tells_nothing(
-    networks: Networks, conditioning: Conditioning, asked: list[dict[str, object]]
+@pytest.mark.parametrize(("cfg", "guided"), [(1.0, False), (2.5, True)])
+def test_every_window_is_one_forward_pass(
+    networks: Networks, conditioning: Conditioning, asked: list[dict[str, object]], cfg: float, guided: bool
 ) -> None:
-    walk(networks, conditioning)
-    assert [sorted(told) for told in asked] == [["audio", "face", "reference"], []] * 3 * SAMPLING.steps
+    walk(networks, conditioning, replace(SAMPLING, cfg=cfg))
+    assert [told["guided"] for told in asked] == [guided] * 3 * SAMPLING.steps
 
 
-def test_without_guidance_it_asks_once(
-    networks: Networks, conditioning: Conditioning, asked: list[dict[str, object]]
+def test_guidance_leads_from_the_unconditional_half_past_the_conditional_one(
+    networks: Networks, conditioning: Conditioning
 ) -> None:
-    walk(networks, conditioning, replace(SAMPLING, cfg=1.0))
-    assert len(asked) == 3 * SAMPLING.steps
+    def velocity(cfg: float) -> torch.Tensor:
+        return walk(networks, conditioning, replace(SAMPLING, steps=1, cfg=cfg))[0].model_output
+
+    told = velocity(1.0)
+    alone = told - (velocity(2.0) - told)
+    torch.testing.assert_close(velocity(3.0), alone + 3 * (told - alone), atol=1e-4, rtol=0)
 
 
 def test_the_portrait_is_not_projected_again(networks: Networks, conditioning: Conditioning) -> None:
@@ -112,9 +118,27 @@ def test_a_seed_is_a_noise() -> None:
     assert not torch.equal(starting_noise(3, 4, 4, seed=7), starting_noise(3, 4, 4, seed=8))
 
 
-def test_silence_is_as_good_as_zeros(networks: Networks) -> None:
-    denoiser: DenoisingNet = networks.denoiser
+def test_what_the_unconditional_half_is_not_told_does_not_matter(
+    networks: Networks, conditioning: Conditioning
+) -> None:
     noise, time = starting_noise(3, 4, 4, seed=1)[None], torch.tensor([500])
+    heard = conditioning.audio.of(torch.arange(3)[None])
+    reference = tuple(KeyValue(seen.value, seen.key) for seen in conditioning.reference)
+    told = {"audio": heard, "face": conditioning.face, "reference": conditioning.reference}
+    other = {"audio": heard.flip(1), "face": -conditioning.face, "reference": reference}
     with torch.inference_mode():
-        zeros = denoiser(noise, time, audio=torch.zeros(1, 3, 50, 384))
-        torch.testing.assert_close(denoiser(noise, time), zeros, atol=1e-5, rtol=0)
+        ours = networks.denoiser(noise, time, **told, guided=True)
+        others = networks.denoiser(noise, time, **other, guided=True)
+    torch.testing.assert_close(ours[0], others[0])
+    assert (ours[1] - others[1]).abs().max() > 0.1
+
+
+def test_silence_is_as_good_as_zeros(networks: Networks, conditioning: Conditioning) -> None:
+    noise, time = starting_noise(3, 4, 4, seed=1)[None], torch.tensor([500])
+    told = {"face": conditioning.face, "reference": conditioning.reference}
+    zeros = torch.zeros(1, 3, 50, 384)
+    with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
+        silent = networks.denoiser(noise, time, audio=zeros, **told, guided=True)
+        unconditional_half_hears(patch)
+        heard = networks.denoiser(noise, time, audio=zeros, **told, guided=True)
+    torch.testing.assert_close(silent, heard, atol=1e-5, rtol=0)
