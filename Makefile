@@ -7,6 +7,7 @@ REQUESTS ?= 10000
 ROUNDS ?= 20
 SEED ?=
 DIR ?= weights
+VARIANT ?= acc
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate \
            --no-emit-index-url --no-emit-find-links
@@ -23,8 +24,8 @@ demo: preview  ## set everything up, serve, make a video (IMAGE=me.jpg AUDIO=hel
 run: preview  ## set everything up and serve on 127.0.0.1:7688
 	@$(BIN)/python -m serve_app.launcher
 
-weights: echomimic  ## fetch the published EchoMimic weights (DIR=weights), resume, verify
-	@$(BIN)/python -m models.echomimic.download '$(DIR)'
+weights: echomimic  ## fetch the published EchoMimic weights (DIR=weights VARIANT=acc), resume, verify
+	@$(BIN)/python -m models.echomimic.download '$(DIR)' --variant '$(VARIANT)'
 
 test: dev  ## set everything up; lint, types and all tests
 	$(MAKE) --no-print-directory lint

@@ -110,9 +110,9 @@ def time_stages(folder: Path, params: GenerationParams) -> tuple[Stopwatch, int]
         assert portrait.landmarks is not None
         puppet = Puppet(portrait.image, portrait.landmarks)
     with watch.time("speech"):
-        speech = load_speech(folder / "speech.wav", params.length / params.fps, never)
+        speech = load_speech(folder / "speech.wav", never)
         frame_count = int(speech.duration * params.fps)
-        poses = act(speech.samples, params.fps, frame_count, params.seed)
+        poses = act(speech.beginning(params.length / params.fps), params.fps, frame_count, params.seed)
     with watch.time("rendering"):
         for pose in poses:
             puppet.draw(pose)

@@ -29,7 +29,7 @@ class Engine(Protocol):
 
         Args:
             portrait: the cropped portrait, `params.height` × `params.width`.
-            speech: 16 kHz mono samples that cover at least `frame_count / params.fps` seconds.
+            speech: all of it; it lasts at least `frame_count / params.fps` seconds.
             on_progress: told the share of the work that is done, 0 to 1, rising.
             should_stop: asked at least once a block (a window of the diffusion).
 

@@ -165,7 +165,7 @@ def _prepare(
         raise ParameterError(message, field="length", allowed=f"at least {FEWEST_FRAMES}")
     _stop_if_asked(should_stop)
     portrait = load_portrait(reference_image, params)
-    speech = load_speech(audio_file, params.length / params.fps, should_stop)
+    speech = load_speech(audio_file, should_stop)
     frame_count = _frame_count(speech, params)
     cut = _cut_warnings(speech, params)
     return _Material(portrait, speech, frame_count, (*portrait.warnings, *speech.warnings, *cut))

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE
+from tempfile import TemporaryFile
 
 import numpy as np
 
@@ -31,14 +32,26 @@ class Speech:
     """What is said.
 
     Attributes:
-        samples: float32 mono [n] at `SAMPLE_RATE`, within [-1, 1]; cut to what the video needs.
-        duration: seconds of the whole file, which may be more than `samples` holds.
+        samples: int16 mono [n] at `SAMPLE_RATE`, the whole file; on disk, so that hours take no memory.
         warnings: what the user should know about how the file was read.
     """
 
     samples: np.ndarray
-    duration: float
     warnings: tuple[str, ...] = ()
+
+    @property
+    def duration(self) -> float:
+        """Seconds of the whole file."""
+        return len(self.samples) / SAMPLE_RATE
+
+    def beginning(self, seconds: float) -> np.ndarray:
+        """At most the first `seconds`, float32 within [-1, 1]."""
+        return as_floats(self.samples[: round(seconds * SAMPLE_RATE)])
+
+
+def as_floats(samples: np.ndarray) -> np.ndarray:
+    """int16 to float32 within [-1, 1]."""
+    return samples.astype(np.float32) / 2**15
 
 
 def check_audio(path: Path) -> None:
@@ -53,31 +66,31 @@ def check_audio(path: Path) -> None:
         _conclude(heard, ffmpeg, watch)
 
 
-def load_speech(path: Path, max_seconds: float, should_stop: Callable[[], bool]) -> Speech:
+def load_speech(path: Path, should_stop: Callable[[], bool]) -> Speech:
     """Decode the first audio stream to 16 kHz mono.
 
     Args:
         path: the audio file, whatever its name.
-        max_seconds: how much of it to keep; the rest is only counted.
         should_stop: asked once per decoded second.
 
     Raises:
         AudioError: as `check_audio`, longer than `MAX_SECONDS`, or beyond `LOAD_BOUNDS`.
         Cancelled: `should_stop` returned True.
     """
-    kept, heard = bytearray(), 0
-    wanted = round(max_seconds * SAMPLE_RATE) * BYTES_PER_SAMPLE
-    with _decoder(path, MAX_SECONDS + 1, LOAD_BOUNDS) as (ffmpeg, watch):
-        for block in _blocks(ffmpeg, should_stop):
-            kept += block[: wanted - len(kept)]
-            heard += len(block)
-        complaint = _conclude(heard, ffmpeg, watch)
-    duration = heard / (SAMPLE_RATE * BYTES_PER_SAMPLE)
+    # Without a name, and gone with the last array that looks into it.
+    with TemporaryFile() as decoded:
+        with _decoder(path, MAX_SECONDS + 1, LOAD_BOUNDS) as (ffmpeg, watch):
+            for block in _blocks(ffmpeg, should_stop):
+                decoded.write(block)
+            heard = decoded.tell() // BYTES_PER_SAMPLE
+            complaint = _conclude(heard, ffmpeg, watch)
+        decoded.flush()
+        samples = np.memmap(decoded, dtype="<i2", mode="r", shape=(heard,))
+    duration = heard / SAMPLE_RATE
     if duration > MAX_SECONDS:
         message = f"the audio lasts more than {MAX_SECONDS // 3600} hours"
         raise AudioError(message, allowed=f"at most {MAX_SECONDS // 3600} hours")
-    samples = np.frombuffer(kept, dtype="<i2").astype(np.float32) / 2**15
-    return Speech(samples, duration, tuple(_warnings(complaint, duration)))
+    return Speech(samples, tuple(_warnings(complaint, duration)))
 
 
 @contextmanager

@@ -27,7 +27,7 @@ SIDE = 256  # pixels of a frame in the picture
 def main() -> None:
     """Draw and save."""
     params = GenerationParams()
-    speech = load_speech(ROOT / "examples" / "hello.wav", 60.0, lambda: False)
+    speech = load_speech(ROOT / "examples" / "hello.wav", lambda: False)
     with TemporaryDirectory() as folder:
         Image.fromarray(astronaut()).save(Path(folder) / "portrait.png")
         portrait = load_portrait(Path(folder) / "portrait.png", params)

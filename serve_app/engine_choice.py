@@ -49,13 +49,17 @@ def choose(settings: Settings) -> EngineChoice:
     return EngineChoice("preview", {"echomimic": obstacle})
 
 
+def _download(settings: EchoMimicSettings) -> str:
+    return "make weights" if settings.variant == "acc" else f"make weights VARIANT={settings.variant}"
+
+
 def _obstacle(settings: EchoMimicSettings) -> str | None:
     """What EchoMimic lacks here; None where it can run."""
     absent = missing(settings.weights_dir, settings.variant)
     if absent:
         names = ", ".join(absent)
         # Everybody may read this: no path of the machine in it.
-        return f"weights are missing in weights_dir ({names}); 'make weights' downloads them"
+        return f"weights are missing in weights_dir ({names}); '{_download(settings)}' downloads them"
     if find_spec("torch") is None:
         return "torch is not installed; 'make weights' installs what EchoMimic needs"
     gpus = ray.cluster_resources().get("GPU", 0) if ray.is_initialized() else 0

@@ -1,7 +1,8 @@
 """Kernels made for these networks and one size of picture, by torch.compile.
 
-Knows nothing of tasks. They fit any number of windows, frames and pictures; for another width or height the
-networks run as they do without, so that no task ever waits for a compiler.
+Knows nothing of tasks. They fit any number of windows, frames and pictures (on the CPU, where convolutions of
+16 pictures and more are others, of the numbers that were rehearsed); for another width or height the networks
+run as they do without, so that no task ever waits for a compiler.
 """
 
 from collections.abc import Callable

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -15,12 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.echomimic.batches import most_pictures, most_windows
 from models.echomimic.checkpoints import load
 from models.echomimic.compiled import compile_networks
 from models.echomimic.config import OFFICIAL, Architecture
 from models.echomimic.layout import Variant
 from models.echomimic.lock import read_lock
-from models.echomimic.memory import pieces_at_once, visiting
+from models.echomimic.memory import pieces_at_once, ran_out, visiting
 from models.echomimic.networks import Networks
 from models.echomimic.pictures import decode
 from models.echomimic.pipeline import check, condition, denoised, pictures
@@ -37,12 +39,6 @@ DTYPES: dict[Precision, torch.dtype] = {
     "fp16": torch.float16,
     "fp32": torch.float32,
 }
-
-# Frames of 512² in one forward pass. A hundred are 100 TFLOP for the denoiser: no kernel launch shows beside
-# that, and no tensor has 2³¹ elements, beyond which some kernels are slower or fail.
-PIXELS = 512 * 512
-MOST_FRAMES_DENOISED = 96
-MOST_FRAMES_DECODED = 16
 
 # A decoded frame costs as much as two denoised ones: 2.5 against 1.23 TFLOP at 512².
 DECODING = 2.0
@@ -111,6 +107,8 @@ class EchoMimicEngine:
         dtype = DTYPES[precision or ("fp32" if device == "cpu" else "bf16")]
         if device == "cpu":
             use_all_cores()
+        # What is to be float32, as the speech encoder always is, is no TensorFloat-32.
+        torch.backends.cudnn.allow_tf32 = False
         idle = "cpu" if low_memory else device
         loaded = load(folder, architecture, variant=variant, dtype=dtype, device=device, idle=idle)
         engine = cls(loaded.networks, architecture, low_memory=low_memory)
@@ -120,9 +118,13 @@ class EchoMimicEngine:
 
     def compile(self, params: GenerationParams) -> None:
         """Make kernels for videos of this size, with and without guidance."""
-        at_once = 2 if self._device.type == "cuda" and not self._low_memory else 1
-        guided = replace(params, cfg=2.0)
-        compile_networks(self._networks, lambda: self._rehearse(guided, at_once))
+
+        def rehearse() -> None:
+            # Kernels for one window or picture are others than those for any larger number.
+            for cfg, at_once in product((1.0, 2.0), (1,) if self._low_memory else (1, 2)):
+                self._rehearse(replace(params, cfg=cfg), at_once)
+
+        compile_networks(self._networks, rehearse)
 
     def touch(self) -> None:
         """Have the device compute something, however little, beside the work in progress.
@@ -154,14 +156,15 @@ class EchoMimicEngine:
             OutOfMemory: the memory is too small for anything.
             Cancelled: `should_stop` returned True.
         """
-        sampling = _sampling(params)
-        check(self._architecture, params.width, params.height, frame_count, sampling)
-        progress = _Progress(sampling, on_progress, should_stop)
+        check(self._architecture, params.width, params.height, frame_count, _sampling(params))
+        progress = _Progress(params, on_progress, should_stop)
         try:
             yield from self._frames(portrait, speech, params, frame_count, progress)
             return
-        except torch.OutOfMemoryError:
-            pass  # the error holds what filled the memory: let go of it before anything else
+        except RuntimeError as error:
+            if not ran_out(error):
+                raise
+        # Behind the block: the error holds what filled the memory.
         raise self._too_large(params)
 
     def _frames(
@@ -173,24 +176,50 @@ class EchoMimicEngine:
         progress: "_Progress",
     ) -> Iterator[np.ndarray]:
         progress.stop_if_asked()
-        told = self._told(portrait.image, portrait.mask, speech.samples, params.fps)
+        told = self._told(portrait.image, portrait.mask, speech.samples, params)
+        progress.denoising(0.0)
         # As many as the published loop has tokens for. The two or three beyond the end shape the others: the
         # noise is drawn for all frames at once, and the ring of windows closes over them.
-        noise = self._noise(params, min(params.length, len(told.audio)))
-        sampling = replace(_sampling(params), window_batch=self._windows_at_once(told, noise, params))
-        latents = denoised(self._networks, told, noise, sampling, progress.denoising)[:frame_count]
+        latents = self._latents(told, self._noise(params, len(told.audio)), params, progress)[:frame_count]
         progress.decoding(0.0)
         done = 0
         with self._here("vae"):
-            batch = self._pictures_at_once(latents, params)
-            for block in pictures(self._networks, latents, batch):
+            for block in self._pictures(latents, params):
                 yield block
                 done += len(block)
                 progress.decoding(done / frame_count)
 
-    def _told(self, image: np.ndarray, mask: np.ndarray, samples: np.ndarray, fps: int) -> Conditioning:
+    def _latents(
+        self, told: Conditioning, noise: Tensor, params: GenerationParams, progress: "_Progress"
+    ) -> Tensor:
+        at_once = self._windows_at_once(told, noise, params)
+        sampling = replace(_sampling(params), window_batch=at_once)
+        try:
+            return denoised(self._networks, told, noise, sampling, progress.denoising)
+        except RuntimeError as error:
+            if at_once == 1 or not ran_out(error):
+                raise
+        self._free()
+        return denoised(self._networks, told, noise, replace(sampling, window_batch=1), progress.denoising)
+
+    def _pictures(self, latents: Tensor, params: GenerationParams) -> Iterator[np.ndarray]:
+        at_once, done = self._pictures_at_once(latents, params), 0
+        try:
+            for block in pictures(self._networks, latents, at_once):
+                yield block
+                done += len(block)
+            return
+        except RuntimeError as error:
+            if at_once == 1 or not ran_out(error):
+                raise
+        self._free()
+        yield from pictures(self._networks, latents[done:], 1)
+
+    def _told(
+        self, image: np.ndarray, mask: np.ndarray, samples: np.ndarray, params: GenerationParams
+    ) -> Conditioning:
         with self._here("vae", "reference", "face_locator", "speech"):
-            return condition(self._networks, image, mask, samples, fps)
+            return condition(self._networks, image, mask, samples, params.fps, params.length)
 
     @contextmanager
     def _here(self, *names: str) -> Iterator[None]:
@@ -207,17 +236,16 @@ class EchoMimicEngine:
         return starting_noise(frames, params.height // scale, params.width // scale, params.seed)
 
     def _windows_at_once(self, told: Conditioning, noise: Tensor, params: GenerationParams) -> int:
+        most = most_windows(self._architecture, params, len(noise), self._device.type)
         window = noise[: params.context_frames]
-        frames = len(window) * (2 if params.cfg > 1 else 1)  # guidance has an unconditional half
-        most = MOST_FRAMES_DENOISED * PIXELS // (frames * params.width * params.height)
-        return pieces_at_once(self._device, lambda: self._denoise(told, window, params), self._at_most(most))
+        return self._at_once(most, lambda: self._denoise(told, window, params))
 
     def _pictures_at_once(self, latents: Tensor, params: GenerationParams) -> int:
-        most = MOST_FRAMES_DECODED * PIXELS // (params.width * params.height)
-        return pieces_at_once(self._device, lambda: self._decode(latents[:1]), self._at_most(most))
+        most = most_pictures(params, len(latents), self._device.type)
+        return self._at_once(most, lambda: self._decode(latents[:1]))
 
-    def _at_most(self, pieces: int) -> int:
-        return 1 if self._low_memory else max(pieces, 1)
+    def _at_once(self, most: int, one: Callable[[], object]) -> int:
+        return 1 if self._low_memory else pieces_at_once(self._device, one, most)
 
     def _denoise(self, told: Conditioning, noise: Tensor, params: GenerationParams) -> None:
         """One step in one forward pass."""
@@ -247,7 +275,9 @@ class EchoMimicEngine:
         self._free()
         try:
             self._rehearse(params)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not ran_out(error):
+                raise
             return False
         finally:
             self._free()
@@ -256,10 +286,10 @@ class EchoMimicEngine:
     def _rehearse(self, params: GenerationParams, at_once: int = 1) -> None:
         """So many windows and pictures at once of a video with these numbers."""
         image = np.zeros((params.height, params.width, 3), np.uint8)
-        speech = np.zeros(at_once * SAMPLE_RATE, np.float32)
-        # As many frames a second as a window has: a second then has tokens for all of them.
-        told = self._told(image, image[..., 0], speech, params.context_frames)
-        noise = self._noise(params, at_once * params.context_frames)
+        frames = at_once * params.context_frames
+        speech = np.zeros(frames * SAMPLE_RATE // params.fps, np.int16)
+        told = self._told(image, image[..., 0], speech, replace(params, length=frames))
+        noise = self._noise(params, frames)
         self._denoise(told, noise, params)
         with self._here("vae"):
             self._decode(noise[:at_once].to(self._device))
@@ -275,11 +305,11 @@ class _Progress:
     """Between the stages' own shares and the whole, and between a wish to stop and the error it becomes."""
 
     def __init__(
-        self, sampling: Sampling, on_progress: Callable[[float], None], should_stop: Callable[[], bool]
+        self, params: GenerationParams, on_progress: Callable[[float], None], should_stop: Callable[[], bool]
     ):
-        visits = sampling.context_frames / (sampling.context_frames - sampling.context_overlap)
-        passes = 2 if sampling.cfg > 1 else 1
-        denoising = sampling.steps * visits * passes
+        visits = params.context_frames / (params.context_frames - params.context_overlap)
+        halves = 2 if params.cfg > 1 else 1
+        denoising = params.steps * visits * halves
         self._denoised = denoising / (denoising + DECODING)
         self._on_progress = on_progress
         self._should_stop = should_stop

@@ -16,7 +16,7 @@ def pieces_at_once(device: torch.device, one: Callable[[], object], most: int) -
     """How many pieces of work fit into the memory that is free.
 
     Args:
-        device: where the work is done; off CUDA it is 1, as more at once is no faster there.
+        device: where the work is done; off CUDA `most` is small, and there is no trial.
         one: does one piece, its result dropped.
         most: where more at once no longer pays; 1 needs no trial.
 
@@ -24,7 +24,7 @@ def pieces_at_once(device: torch.device, one: Callable[[], object], most: int) -
         1 to `most`.
     """
     if device.type != "cuda" or most == 1:
-        return 1
+        return most
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
     one()
@@ -37,6 +37,12 @@ def pieces_at_once(device: torch.device, one: Callable[[], object], most: int) -
 def fitting(free: int, cost: int, most: int) -> int:
     """Pieces of `cost` bytes in `free` bytes, some of them spared: 1 to `most`."""
     return min(max(int(free * (1 - SPARED)) // max(cost, 1), 1), most)
+
+
+def ran_out(error: RuntimeError) -> bool:
+    """Whether this error means that memory was asked for and not there; libraries say it in other words."""
+    words = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 @contextmanager

@@ -13,14 +13,14 @@ from models.echomimic.config import Architecture
 from models.echomimic.networks import Networks
 from models.echomimic.pictures import Copy, decode, encode, quantise
 from models.echomimic.sampler import Conditioning, Sampling, Tick, denoise
-from models.echomimic.speech_features import speech_features, speech_tokens
+from models.echomimic.speech_features import speech_tokens
 from models.echomimic.windows import windows
 from models.errors import ParameterError
 
 
 @torch.inference_mode()
 def condition(
-    networks: Networks, image: np.ndarray, mask: np.ndarray, samples: np.ndarray, fps: int
+    networks: Networks, image: np.ndarray, mask: np.ndarray, samples: np.ndarray, fps: int, most_frames: int
 ) -> Conditioning:
     """Everything the denoiser is told, computed once.
 
@@ -28,17 +28,16 @@ def condition(
         networks: all on one device.
         image: uint8 RGB [height, width, 3].
         mask: uint8 [height, width], 255 on the face.
-        samples: float32 [n] at 16 kHz within [-1, 1].
+        samples: int16 [n] at 16 kHz, the whole speech, whatever of it the video shows.
         fps: video frames per second.
+        most_frames: see `speech_tokens`.
     """
     latents = encode(networks.vae, image)
     bank = networks.reference(latents.to(networks.reference.dtype))
-    heard = torch.from_numpy(samples).to(networks.speech.device)
-    features = speech_features(networks.speech, heard)
     return Conditioning(
         reference=networks.denoiser.project(bank),
         face=_locate(networks.face_locator, mask),
-        audio=speech_tokens(features, fps),
+        audio=speech_tokens(networks.speech, samples, fps, most_frames),
     )
 
 

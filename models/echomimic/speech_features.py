@@ -3,8 +3,12 @@
 Knows nothing of files, resampling or pictures.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import WhisperConfig
@@ -12,7 +16,7 @@ from transformers.audio_utils import mel_filter_bank
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from models.echomimic.config import AUDIO_CHANNELS, AUDIO_STATES
-from models.speech import SAMPLE_RATE
+from models.speech import SAMPLE_RATE, as_floats
 
 # Whisper's front end (Radford et al. 2022, section 2.2)
 WINDOW = SAMPLE_RATE * 25 // 1000  # samples under one analysis window
@@ -23,7 +27,9 @@ FLOOR = 1e-10
 
 ENCODER_FRAMES = 30 * SAMPLE_RATE // HOP  # mel frames the encoder takes at once
 ENCODER_STRIDE = 2  # mel frames per feature row
-ROWS_PER_SECOND = SAMPLE_RATE // (HOP * ENCODER_STRIDE)
+ENCODER_ROWS = ENCODER_FRAMES // ENCODER_STRIDE
+SAMPLES_PER_ROW = HOP * ENCODER_STRIDE
+ROWS_PER_SECOND = SAMPLE_RATE // SAMPLES_PER_ROW
 
 ROWS_BEFORE, ROWS_AFTER = 4, 5  # around a video frame's own row
 
@@ -39,7 +45,7 @@ class SpeechEncoder(WhisperEncoder):
                 encoder_layers=AUDIO_STATES - 1,
                 encoder_attention_heads=6,
                 encoder_ffn_dim=4 * AUDIO_CHANNELS,
-                max_source_positions=ENCODER_FRAMES // ENCODER_STRIDE,
+                max_source_positions=ENCODER_ROWS,
             )
         )
 
@@ -73,43 +79,61 @@ class SpeechTokens:
         return self.features[self.rows[frames]].flatten(-3, -2)
 
 
-def log_mel(samples: Tensor) -> Tensor:
-    """Logarithmic mel spectrogram, scaled as Whisper was trained on.
+def log_mel(samples: np.ndarray, device: torch.device) -> Iterator[Tensor]:
+    """Logarithmic mel spectrogram, scaled as Whisper was trained on, in pieces of 30 s.
 
     Args:
-        samples: float32 [n] at 16 kHz within [-1, 1], n > 200.
+        samples: int16 [n] at 16 kHz, n > 200.
+        device: where to compute.
 
-    Returns:
-        float32 [80, n // 160]. The floor follows the loudest value of the whole speech, not of a window.
+    Yields:
+        float32 [80, up to 3000], n // 160 frames in all. The floor follows the loudest moment of the whole
+        speech, for which it is heard twice.
     """
-    window = torch.hann_window(WINDOW, device=samples.device)
-    spectrum = torch.stft(samples, WINDOW, HOP, window=window, return_complex=True)
-    power = spectrum[:, :-1].abs() ** 2
-    log = (_mel_filters(samples.device) @ power).clamp(min=FLOOR).log10()
-    log = log.maximum(log.max() - DYNAMIC_RANGE)
-    return (log + 4.0) / 4.0
+    loudest = torch.stack([piece.max() for piece in _log_powers(samples, device)]).max()
+    for piece in _log_powers(samples, device):
+        yield (piece.maximum(loudest - DYNAMIC_RANGE) + 4.0) / 4.0
 
 
-def speech_features(encoder: SpeechEncoder, samples: Tensor) -> Tensor:
-    """Hidden states of a whole speech, float32 [rows, 5, 384], 50 rows a second.
+def speech_features(encoder: SpeechEncoder, samples: np.ndarray, rows: int | None = None) -> Tensor:
+    """Hidden states of a speech, float32 [rows, 5, 384], 50 rows a second.
 
     The encoder hears 30 s at a time; the last piece is filled up with the value 0, which is not silence.
+
+    Args:
+        encoder: on any device.
+        samples: int16 [n] at 16 kHz, the whole speech.
+        rows: how many are wanted; all by default.
     """
+    wanted = len(samples) // SAMPLES_PER_ROW if rows is None else rows
     pieces = []
-    for mel in log_mel(samples).split(ENCODER_FRAMES, dim=1):
+    for mel in islice(log_mel(samples, encoder.device), math.ceil(wanted / ENCODER_ROWS)):
         filled = nn.functional.pad(mel, (0, ENCODER_FRAMES - mel.shape[1]))
         states = encoder.states(filled[None].to(encoder.dtype))
         pieces.append(states[: mel.shape[1] // ENCODER_STRIDE].float())
-    return torch.cat(pieces)
+    return torch.cat(pieces)[:wanted]
 
 
-def speech_tokens(features: Tensor, fps: int) -> SpeechTokens:
-    """Give each video frame the ten feature rows around its moment."""
-    last = len(features) - 1
-    centres = torch.tensor([frame * ROWS_PER_SECOND // fps for frame in range(_frames(len(features), fps))])
+def speech_tokens(
+    encoder: SpeechEncoder, samples: np.ndarray, fps: int, most_frames: int | None = None
+) -> SpeechTokens:
+    """What each video frame hears.
+
+    Args:
+        encoder: on any device.
+        samples: int16 [n] at 16 kHz, the whole speech.
+        fps: video frames per second.
+        most_frames: frames that are wanted; by default all the speech has tokens for.
+    """
+    rows = rows_around(len(samples) // SAMPLES_PER_ROW, fps)[:most_frames]
+    return SpeechTokens(speech_features(encoder, samples, int(rows[-1, -1]) + 1), rows.to(encoder.device))
+
+
+def rows_around(count: int, fps: int) -> Tensor:
+    """The ten feature rows around each video frame, int64 [frames, 10], of `count` rows in all."""
+    centres = torch.tensor([frame * ROWS_PER_SECOND // fps for frame in range(_frames(count, fps))])
     around = torch.arange(-ROWS_BEFORE, ROWS_AFTER + 1)
-    rows = (centres[:, None] + around).clamp(0, last)
-    return SpeechTokens(features, rows.to(features.device))
+    return (centres[:, None] + around).clamp(0, count - 1)
 
 
 def _frames(rows: int, fps: int) -> int:
@@ -121,6 +145,25 @@ def _frames(rows: int, fps: int) -> int:
     while int(frame * (ROWS_PER_SECOND / fps)) <= rows:
         frame += 1
     return frame + 1
+
+
+def _log_powers(samples: np.ndarray, device: torch.device) -> Iterator[Tensor]:
+    """The logarithm of what each mel band holds, float32 [80, up to 3000] for each 30 s."""
+    filters, window = _mel_filters(device), torch.hann_window(WINDOW, device=device)
+    for piece in _pieces(samples):
+        heard = torch.from_numpy(as_floats(piece)).to(device)
+        spectrum = torch.stft(heard, WINDOW, HOP, window=window, center=False, return_complex=True)
+        yield (filters @ spectrum.abs() ** 2).clamp(min=FLOOR).log10()
+
+
+def _pieces(samples: np.ndarray) -> Iterator[np.ndarray]:
+    """What lies under the analysis windows of each 30 s; mirrored beyond both ends of the speech."""
+    frames = len(samples) // HOP
+    for first in range(0, frames, ENCODER_FRAMES):
+        last = min(first + ENCODER_FRAMES, frames) - 1
+        begin, end = first * HOP - WINDOW // 2, last * HOP + WINDOW // 2
+        missing = max(-begin, 0), max(end - len(samples), 0)
+        yield np.pad(samples[max(begin, 0) : end], missing, mode="reflect")
 
 
 def _mel_filters(device: torch.device) -> Tensor:

@@ -53,7 +53,7 @@ class PreviewEngine:
                 allowed="a photo of one face, seen from the front, well lit and not covered",
             )
         puppet = Puppet(portrait.image, portrait.landmarks)
-        poses = act(speech.samples, params.fps, frame_count, params.seed)
+        poses = act(speech.beginning(params.length / params.fps), params.fps, frame_count, params.seed)
         with ThreadPoolExecutor(DRAWN_AT_ONCE, thread_name_prefix="preview") as threads:
             for start in range(0, frame_count, BLOCK):
                 if should_stop():

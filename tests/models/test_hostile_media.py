@@ -33,7 +33,7 @@ def shows_a_face(path: Path) -> bool:
 
 
 def is_long_enough(path: Path) -> bool:
-    return load_speech(path, 2, lambda: False).duration >= SHORTEST_S
+    return load_speech(path, lambda: False).duration >= SHORTEST_S
 
 
 def read(path: Path, check: Callable[[Path], None], fits: Callable[[Path], bool]) -> tuple[Expected, str]:

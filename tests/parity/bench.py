@@ -114,8 +114,3 @@ def read_wav(path: Path) -> np.ndarray:
 
 def fingerprint(pcm: np.ndarray) -> str:
     return hashlib.sha256(pcm.tobytes()).hexdigest()[:16]
-
-
-def samples(pcm: np.ndarray) -> np.ndarray:
-    """int16 to float32 within [-1, 1]."""
-    return pcm.astype(np.float32) / 32768

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.echomimic.speech_features import log_mel, speech_features, speech_tokens
-from tests.parity.bench import Arrays, Bench, Facts, fingerprint, samples
+from models.echomimic.speech_features import SpeechTokens, log_mel, rows_around, speech_features
+from tests.parity.bench import Arrays, Bench, Facts, fingerprint
 from tests.parity.rows import AnyRow, Broken, compare, compare_statistics
 
 MEL = 2e-5
@@ -24,7 +24,7 @@ def rows(bench: Bench, stem: str) -> Iterator[AnyRow]:
         yield from _signal(bench, name, facts[name], arrays)
     yield from arrays.unread(stem)
     for count, by_fps in facts[TABLE].items():
-        ours = [len(speech_tokens(torch.empty(int(count), 5, 1), int(fps))) for fps in by_fps]
+        ours = [len(rows_around(int(count), int(fps))) for fps in by_fps]
         yield compare(f"{stem} chunks of {count} rows at {'/'.join(by_fps)} fps", ours, list(by_fps.values()))
 
 
@@ -34,15 +34,15 @@ def _signal(bench: Bench, name: str, facts: Facts, arrays: Arrays) -> Iterator[A
     except LookupError as error:
         yield Broken(f"{STEM} {name} signal", str(error))
         return
-    heard = torch.from_numpy(samples(pcm))
-    mel = log_mel(heard)
-    features = speech_features(bench.tiny.speech, heard)
+    mel = torch.cat(list(log_mel(pcm, torch.device("cpu"))), dim=1)
+    features = speech_features(bench.tiny.speech, pcm)
     yield compare_statistics(f"{STEM} {name} mel", mel, facts["mel"], MEL)
     yield compare_statistics(f"{STEM} {name} features", features, facts["features"], FEATURES)
     for row, golden in facts["rows"].items():
         yield compare_statistics(f"{STEM} {name} features row {row}", features[int(row)], golden, FEATURES)
     for fps, golden in facts["chunks"].items():
-        chunks = _chunks(features, int(fps))
+        tokens = SpeechTokens(features, rows_around(len(features), int(fps)))
+        chunks = tokens.of(torch.arange(len(tokens)))
         yield compare_statistics(f"{STEM} {name} chunks at {fps} fps", chunks, golden, FEATURES)
         key = f"{name}_chunks_fps{fps}_rows_0_7_last"
         if key in arrays:
@@ -72,8 +72,3 @@ def _whole(name: str, mel: Tensor, features: Tensor, arrays: Arrays) -> Iterator
     for key, (ours, tolerance) in candidates.items():
         if key in arrays:
             yield compare(f"{STEM} {key}", ours, arrays[key], tolerance)
-
-
-def _chunks(features: Tensor, fps: int) -> Tensor:
-    tokens = speech_tokens(features, fps)
-    return tokens.of(torch.arange(len(tokens)))

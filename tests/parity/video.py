@@ -12,7 +12,7 @@ from models.echomimic.pictures import decode, encode
 from models.echomimic.pipeline import condition
 from models.echomimic.sampler import Conditioning, Sampling, denoise, schedule, starting_noise
 from models.echomimic.windows import windows
-from tests.parity.bench import Arrays, Bench, Facts, read_wav, samples
+from tests.parity.bench import Arrays, Bench, Facts, read_wav
 from tests.parity.rows import AnyRow, Broken, LeftOut, compare
 from tests.parity.rules import box_mask, picture
 
@@ -56,9 +56,9 @@ class _Task:
         self.networks, self.facts, self.arrays = networks, facts, arrays
         self.image = _image(bench, facts, arrays)
         self.conditioning: Conditioning = condition(
-            networks, self.image, _mask(facts, arrays), samples(_pcm(bench, facts)), facts["fps"]
+            networks, self.image, _mask(facts, arrays), _pcm(bench, facts), facts["fps"], facts["L"]
         )
-        self.frames = min(facts["L"], len(self.conditioning.audio))
+        self.frames = len(self.conditioning.audio)
         side = facts["H"] // 8, facts["W"] // 8
         self.noise = starting_noise(self.frames, *side, facts["seed"])
         guided = facts["cfg"] > 1

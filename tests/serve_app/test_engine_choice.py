@@ -44,6 +44,11 @@ def test_without_weights_the_preview_is_chosen_and_the_log_says_why(weights, cap
     assert f"{why} (weights_dir is {weights})" in caplog.text
 
 
+def test_the_download_of_the_missing_variant_is_named(weights):
+    (why,) = choose(settings("auto", weights, variant="base")).left_out.values()
+    assert "'make weights VARIANT=base' downloads them" in why
+
+
 def test_without_a_gpu_the_preview_is_chosen(weights):
     choice = choose(settings("auto", weights))
     assert choice.left_out == {"echomimic": "a replica needs 1 GPU and the cluster has 0"}

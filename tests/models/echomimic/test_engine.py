@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from models.echomimic import batches
 from models.echomimic import engine as engine_module
 from models.echomimic.checkpoints import load
 from models.echomimic.config import TINY
@@ -21,18 +23,20 @@ from models.echomimic.engine import EchoMimicEngine, Precision
 from models.echomimic.lock import Lock, LockedFile
 from models.echomimic.networks import Networks
 from models.echomimic.pictures import quantise
+from models.echomimic.sampler import Conditioning
+from models.echomimic.speech_features import speech_features
 from models.errors import Cancelled, CheckpointError, OutOfMemory, ParameterError
 from models.params import GenerationParams
 from models.pipeline import GeneratedVideo, Progress, generate_video
 from models.portrait import Portrait
-from models.speech import Speech
-from tests.parity.bench import samples
+from models.speech import Speech, load_speech
 from tests.parity.rules import box_mask, picture, speech_signal
 
 PARAMS = GenerationParams(
     width=64, height=64, length=9, fps=24, steps=2, context_frames=4, context_overlap=1, seed=7
 )
 WINDOWS = 3 * PARAMS.steps  # in a ring of nine frames, in all steps
+LATENTS = 4 * (64 // 8) ** 2  # of a frame
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +51,7 @@ def portrait() -> Portrait:
 
 @pytest.fixture(scope="module")
 def speech() -> Speech:
-    return Speech(samples(speech_signal(6_400, "voice")), 0.4)
+    return Speech(speech_signal(6_400, "voice"))
 
 
 @pytest.fixture
@@ -67,9 +71,22 @@ def generate(
     return run
 
 
+@pytest.fixture(autouse=True)
+def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One window and one picture in a forward pass, as with large pictures."""
+    monkeypatch.setattr(batches, "MOST_PIXELS_DENOISED", {"cpu": 1})
+    monkeypatch.setattr(batches, "MOST_PIXELS_DECODED", {"cpu": 1})
+
+
+@pytest.fixture
+def several_at_once(one_at_a_time: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "MOST_PIXELS_DENOISED", {"cpu": 2**30})
+    monkeypatch.setattr(batches, "MOST_PIXELS_DECODED", {"cpu": 2**30})
+
+
 @dataclass
 class Watch:
-    """Counts forward passes of the denoiser, each of one window."""
+    """Counts forward passes of the denoiser."""
 
     passes: int = 0
 
@@ -208,9 +225,6 @@ def test_what_the_model_cannot_do_is_refused_before_anything_is_done(
     assert watch.passes == 0
 
 
-LATENTS = 4 * (64 // 8) ** 2  # of a frame
-
-
 def test_too_little_memory_names_what_would_fit(
     engine: EchoMimicEngine, portrait: Portrait, speech: Speech, room: Callable[[int], None]
 ) -> None:
@@ -219,6 +233,85 @@ def test_too_little_memory_names_what_would_fit(
         play(engine, portrait, speech, PARAMS, 9)
     assert (refused.value.field, refused.value.allowed) == ("context_frames", "context_frames 2")
     assert play(engine, portrait, speech, replace(PARAMS, context_frames=2), 9).shape[0] == 9
+
+
+@pytest.mark.usefixtures("several_at_once")
+def test_several_windows_and_pictures_at_once_are_the_same_video(
+    engine: EchoMimicEngine,
+    portrait: Portrait,
+    speech: Speech,
+    watch: Watch,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    together = play(engine, portrait, speech, PARAMS, 9)
+    assert watch.passes == PARAMS.steps
+    monkeypatch.setattr(batches, "MOST_PIXELS_DENOISED", {"cpu": 1})
+    singly = play(engine, portrait, speech, PARAMS, 9)
+    assert watch.passes == PARAMS.steps + WINDOWS
+    assert np.abs(together.astype(int) - singly).max() <= 1
+
+
+@pytest.mark.usefixtures("several_at_once")
+def test_where_memory_ends_at_several_windows_they_are_done_one_by_one(
+    engine: EchoMimicEngine, portrait: Portrait, speech: Speech, room: Callable[[int], None], watch: Watch
+) -> None:
+    room(PARAMS.context_frames * LATENTS)
+    assert len(play(engine, portrait, speech, PARAMS, 9)) == 9
+    assert watch.passes == 1 + WINDOWS
+
+
+@pytest.mark.usefixtures("several_at_once")
+def test_where_memory_ends_at_several_pictures_they_are_decoded_one_by_one(
+    engine: EchoMimicEngine, portrait: Portrait, speech: Speech, networks: Networks
+) -> None:
+    sizes: list[int] = []
+
+    def fill(_decoder: object, inputs: tuple[torch.Tensor, ...]) -> None:
+        sizes.append(len(inputs[0]))
+        if sizes[-1] > 1:
+            # As cuBLAS says it.
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+    tap = networks.vae.decoder.register_forward_pre_hook(fill)
+    frames = play(engine, portrait, speech, PARAMS, 9)
+    tap.remove()
+    assert sizes == [9, *[1] * 9]
+    assert np.abs(frames.astype(int) - play(engine, portrait, speech, PARAMS, 9)).max() <= 1
+
+
+def test_an_error_that_is_not_of_memory_is_passed_on(
+    engine: EchoMimicEngine, portrait: Portrait, speech: Speech, networks: Networks
+) -> None:
+    def fail(*_call: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    tap = networks.denoiser.register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        play(engine, portrait, speech, PARAMS, 9)
+    tap.remove()
+
+
+def test_speech_beyond_the_last_frame_is_heard(
+    generate: Callable[..., GeneratedVideo],
+    engine: EchoMimicEngine,
+    networks: Networks,
+    speech_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The encoder hears 30 s at once, and the loudest moment of the file is the measure of all others."""
+    conditionings: list[Conditioning] = []
+    condition = engine_module.condition
+
+    def keep(*told: Any) -> Conditioning:
+        conditionings.append(condition(*told))
+        return conditionings[-1]
+
+    monkeypatch.setattr(engine_module, "condition", keep)
+    generate()
+    whole = speech_features(networks.speech, load_speech(speech_file, lambda: False).samples)
+    heard = conditionings[0].audio.features
+    assert torch.equal(heard, whole[: len(heard)])
+    assert len(conditionings[0].audio) == PARAMS.length
 
 
 def test_a_smaller_picture_is_offered_where_shorter_windows_do_not_help(

@@ -10,15 +10,14 @@ from models.echomimic.pictures import quantise
 from models.echomimic.pipeline import check, condition, denoised, pictures
 from models.echomimic.sampler import Sampling, starting_noise
 from models.errors import ParameterError
-from tests.parity.bench import samples
 from tests.parity.rules import box_mask, picture, speech_signal
 
 SAMPLING = Sampling(steps=1, cfg=1.0, context_frames=4, context_overlap=1)
 
 
 def test_frames_come_in_blocks_as_uint8_pictures(networks: Networks) -> None:
-    voice = samples(speech_signal(8_000, "voice"))
-    conditioning = condition(networks, picture(40, 32, ""), box_mask(40, 32), voice, fps=24)
+    voice = speech_signal(8_000, "voice")
+    conditioning = condition(networks, picture(40, 32, ""), box_mask(40, 32), voice, fps=24, most_frames=5)
     noise = starting_noise(5, 4, 5, seed=420)
     latents = denoised(networks, conditioning, noise, SAMPLING, tick=lambda share: None)
     blocks = list(pictures(networks, latents, batch=2))

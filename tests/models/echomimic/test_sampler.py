@@ -1,9 +1,11 @@
 """The walk from noise to latents."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.echomimic.attention import KeyValue
 from models.echomimic.networks import Networks
@@ -11,7 +13,6 @@ from models.echomimic.pipeline import condition
 from models.echomimic.sampler import Conditioning, Sampling, Step, denoise, starting_noise
 from models.errors import Cancelled
 from tests.models.echomimic.mistakes import unconditional_half_hears
-from tests.parity.bench import samples
 from tests.parity.rules import box_mask, picture, speech_signal
 
 SAMPLING = Sampling(steps=2, cfg=2.5, context_frames=4, context_overlap=1)
@@ -20,8 +21,8 @@ FRAMES = 7  # a ring of three windows
 
 @pytest.fixture(scope="module")
 def conditioning(networks: Networks) -> Conditioning:
-    voice = samples(speech_signal(8_000, "voice"))
-    return condition(networks, picture(32, 32, ""), box_mask(32, 32), voice, fps=24)
+    voice = speech_signal(8_000, "voice")
+    return condition(networks, picture(32, 32, ""), box_mask(32, 32), voice, fps=24, most_frames=FRAMES)
 
 
 @pytest.fixture
@@ -90,6 +91,25 @@ def test_the_portrait_is_not_projected_again(networks: Networks, conditioning: C
     walk(networks, conditioning)
     tap.remove()
     assert set(tokens) == {4 * 4}  # of the frame itself; those of the portrait come as keys
+
+
+class _NoReading(TorchDispatchMode):
+    """Refuses to bring a number from the device to the host, which waits until the device has it."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func is not torch.ops.aten._local_scalar_dense.default, "the host waits for the device"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("cfg", [1.0, 2.5])
+def test_the_host_never_waits_for_the_device(
+    networks: Networks, conditioning: Conditioning, cfg: float
+) -> None:
+    noise = starting_noise(FRAMES, 4, 4, seed=420)
+    steps = denoise(networks.denoiser, conditioning, noise, replace(SAMPLING, cfg=cfg), lambda share: None)
+    next(steps)  # lays out the windows, on the host
+    with _NoReading():
+        assert len(list(steps)) == SAMPLING.steps - 1
 
 
 def test_progress_rises_from_nothing_to_all(networks: Networks, conditioning: Conditioning) -> None:

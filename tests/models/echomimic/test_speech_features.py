@@ -5,51 +5,94 @@ import pytest
 import torch
 
 from models.echomimic.networks import Networks
-from models.echomimic.speech_features import log_mel, speech_features, speech_tokens
-from tests.parity.bench import samples
+from models.echomimic.speech_features import (
+    SpeechTokens,
+    _mel_filters,
+    log_mel,
+    rows_around,
+    speech_features,
+    speech_tokens,
+)
+from models.speech import as_floats
 from tests.parity.rules import speech_signal
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def voice() -> torch.Tensor:
-    return torch.from_numpy(samples(speech_signal(16_000, "voice")))
+def voice() -> np.ndarray:
+    return speech_signal(16_000, "voice")
 
 
-def test_a_second_is_a_hundred_mel_frames_and_fifty_rows(networks: Networks, voice: torch.Tensor) -> None:
-    assert log_mel(voice).shape == (80, 100)
+def spectrogram(samples: np.ndarray) -> torch.Tensor:
+    return torch.cat(list(log_mel(samples, CPU)), dim=1)
+
+
+def numbered(count: int, fps: int) -> SpeechTokens:
+    """Tokens that hold the numbers of their rows."""
+    features = torch.arange(float(count))[:, None, None].expand(count, 5, 1)
+    return SpeechTokens(features, rows_around(count, fps))
+
+
+def test_a_second_is_a_hundred_mel_frames_and_fifty_rows(networks: Networks, voice: np.ndarray) -> None:
+    assert spectrogram(voice).shape == (80, 100)
     assert speech_features(networks.speech, voice).shape == (50, 5, 384)
 
 
-def test_the_floor_lies_eight_powers_of_ten_below_the_loudest_moment(voice: torch.Tensor) -> None:
-    mel = log_mel(torch.cat([voice, torch.zeros(16_000)]))
+def test_the_floor_lies_eight_powers_of_ten_below_the_loudest_moment(voice: np.ndarray) -> None:
+    mel = spectrogram(np.concatenate([voice, np.zeros(16_000, np.int16)]))
     assert mel.max() - mel.min() == pytest.approx(8 / 4)
 
 
-def test_loudness_in_one_window_is_the_floor_of_the_other(networks: Networks, voice: torch.Tensor) -> None:
-    quiet_then_loud = torch.cat([voice.repeat(30) * 1e-3, voice])
+def test_loudness_in_one_window_is_the_floor_of_the_other(networks: Networks, voice: np.ndarray) -> None:
+    quiet_then_loud = np.concatenate([np.tile(voice // 1000, 30), voice])
     alone = speech_features(networks.speech, quiet_then_loud[: 30 * 16_000])
     together = speech_features(networks.speech, quiet_then_loud)
     assert not torch.allclose(alone[:1000], together[:1000], atol=1e-3)
 
 
+def test_a_spectrogram_in_pieces_is_that_of_the_whole() -> None:
+    samples = speech_signal(61 * 16_000 + 77, "voice")
+    floats = torch.from_numpy(as_floats(samples))
+    spectrum = torch.stft(floats, 400, 160, window=torch.hann_window(400), return_complex=True)
+    power = _mel_filters(CPU) @ spectrum[:, :-1].abs() ** 2
+    log = power.clamp(min=1e-10).log10()
+    whole = (log.maximum(log.max() - 8) + 4) / 4
+    pieces = list(log_mel(samples, CPU))
+    assert [piece.shape[1] for piece in pieces] == [3000, 3000, 100]
+    torch.testing.assert_close(torch.cat(pieces, dim=1), whole, atol=1e-4, rtol=0)
+
+
+def test_what_is_not_shown_is_heard_but_not_encoded(networks: Networks) -> None:
+    samples = speech_signal(70 * 16_000, "voice")
+    encoded: list[int] = []
+    tap = networks.speech.conv1.register_forward_hook(lambda *_call: encoded.append(1))
+    with torch.inference_mode():
+        few = speech_tokens(networks.speech, samples, fps=24, most_frames=7)
+        assert len(encoded) == 1
+        every = speech_tokens(networks.speech, samples, fps=24)
+    tap.remove()
+    assert len(few) == 7
+    shown = torch.arange(7)
+    assert torch.equal(few.of(shown), every.of(shown))
+
+
 def test_a_frame_hears_four_rows_before_its_moment_and_five_after() -> None:
-    features = torch.arange(100.0)[:, None, None].expand(100, 5, 1)
-    heard = speech_tokens(features, fps=25).of(torch.tensor([10]))[0, ::5, 0]
+    heard = numbered(100, fps=25).of(torch.tensor([10]))[0, ::5, 0]
     assert heard.tolist() == list(range(16, 26))
 
 
 def test_what_lies_beyond_the_ends_is_the_first_or_last_row() -> None:
-    features = torch.arange(50.0)[:, None, None].expand(50, 5, 1)
-    tokens = speech_tokens(features, fps=25)
+    tokens = numbered(50, fps=25)
     heard = tokens.of(torch.tensor([0, len(tokens) - 1]))[:, ::5, 0]
     assert heard.tolist() == [[0, 0, 0, 0, 0, 1, 2, 3, 4, 5], [48, *[49] * 9]]
 
 
 @pytest.mark.parametrize("fps", [1, 24, 25, 60])
 def test_there_are_tokens_for_at_least_as_long_as_the_speech_lasts(fps: int) -> None:
-    assert len(speech_tokens(torch.zeros(150, 5, 1), fps)) >= 3 * fps
+    assert len(rows_around(150, fps)) >= 3 * fps
 
 
-def test_states_are_read_before_the_final_norm(networks: Networks, voice: torch.Tensor) -> None:
+def test_states_are_read_before_the_final_norm(networks: Networks, voice: np.ndarray) -> None:
     last = speech_features(networks.speech, voice)[:, -1].numpy()
     assert np.abs(last.std(axis=1) - 1).max() > 0.1

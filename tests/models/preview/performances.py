@@ -25,11 +25,11 @@ class Performance:
 
     @property
     def loudness(self) -> np.ndarray:
-        return envelope(self.speech.samples, self.fps, len(self.motion.opening))
+        return envelope(self.speech.beginning(60), self.fps, len(self.motion.opening))
 
     @property
     def pauses(self) -> np.ndarray:
-        return pauses(self.speech.samples, self.fps, len(self.motion.opening))
+        return pauses(self.speech.beginning(60), self.fps, len(self.motion.opening))
 
     @property
     def correlation_and_lag(self) -> tuple[float, int]:
@@ -42,7 +42,7 @@ def never() -> bool:
 
 def clip(name: str) -> Speech:
     """A clip of `tests/data/speech`."""
-    return load_speech(CLIPS / f"{name}.flac", 60.0, never)
+    return load_speech(CLIPS / f"{name}.flac", never)
 
 
 def perform(image: Image.Image, clip_name: str, folder: Path) -> Performance:

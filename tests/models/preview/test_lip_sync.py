@@ -43,17 +43,17 @@ def test_noise_leaves_the_mouth_shut(samples: np.ndarray) -> None:
 
 @pytest.mark.parametrize("name", ["man", "woman_fast", "vowels"])
 def test_speech_opens_it_wide(name: str) -> None:
-    assert np.percentile(follow(listen(clip(name).samples)).opening, 95) > 0.6
+    assert np.percentile(follow(listen(clip(name).beginning(60))).opening, 95) > 0.6
 
 
 def test_how_loud_the_recording_is_does_not_matter() -> None:
-    samples = clip("man").samples
+    samples = clip("man").beginning(60)
     loud, quiet = follow(listen(samples)).opening, follow(listen(0.05 * samples)).opening
     assert np.abs(loud - quiet).max() < 0.05
 
 
 def test_speech_is_followed_through_a_hiss() -> None:
-    samples = clip("man").samples
+    samples = clip("man").beginning(60)
     noise = np.random.default_rng(0).normal(0, 0.02 * np.abs(samples).max(), len(samples))
     clean = follow(listen(samples)).opening
     noisy = follow(listen((samples + noise).astype(np.float32))).opening
@@ -61,12 +61,12 @@ def test_speech_is_followed_through_a_hiss() -> None:
 
 
 def test_the_lips_are_never_nervous() -> None:
-    opening = follow(listen(clip("woman_fast").samples)).opening
+    opening = follow(listen(clip("woman_fast").beginning(60))).opening
     assert np.abs(np.diff(opening)).max() <= FASTEST / RATE + 1e-6
 
 
 def test_a_is_open_i_is_spread_and_u_is_rounded() -> None:
-    voice = listen(clip("vowels").samples)
+    voice = listen(clip("vowels").beginning(60))
     track = follow(voice)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], track.opening > 0.2, [0]])))
     widths = [float(np.median(track.width[start:stop])) for start, stop in edges.reshape(-1, 2)]
