@@ -1,5 +1,8 @@
 """Which of several task managers on one journal hands out work."""
 
+import contextlib
+
+from serve_app.errors import StorageFull
 from serve_app.task_store import TaskStore
 
 # A manager that misses one renewal, or two, is still alive.
@@ -28,9 +31,9 @@ class Leadership:
     def renew(self, now: float) -> bool:
         """Say that we are alive, and look who is; returns whether others are, or have been until now."""
         if now - self._renewed_at >= self._lease_s / _RENEWALS_PER_LEASE:
-            self._store.renew_manager(self.name, now + self._lease_s)
-            self._renewed_at = now
-        before, self._alive = self._alive, self._store.live_managers(now)
+            self._renew(now)
+        # Where nobody could say so, on a full disk, the one that asks is alive all the same.
+        before, self._alive = self._alive, self._store.live_managers(now) or [self.name]
         return not before == self._alive == [self.name]
 
     @property
@@ -41,3 +44,8 @@ class Leadership:
     def is_alive(self, name: str) -> bool:
         """Whether the manager with this name still watches over what it handed out."""
         return name in self._alive
+
+    def _renew(self, now: float) -> None:
+        with contextlib.suppress(StorageFull):
+            self._store.renew_manager(self.name, now + self._lease_s)
+            self._renewed_at = now

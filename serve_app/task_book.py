@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
-from serve_app.errors import JournalUnavailable
+from serve_app.errors import JournalUnavailable, StorageFull
 from serve_app.leadership import Leadership
 from serve_app.task import Task, TaskStatus
 from serve_app.task_queue import TaskQueue
@@ -114,8 +114,9 @@ class TaskBook:
     def _write(self, to_journal: Callable[[Task], Task | None], task: Task) -> Task | None:
         try:
             written = to_journal(task)
-        except JournalUnavailable:
-            # The connection may have broken after the change was made.
+        except (JournalUnavailable, StorageFull):
+            # The connection may have broken after the change was made; and what a dead manager left is
+            # still to be taken over when there is room.
             self._in_doubt = True
             raise
         if written is None:

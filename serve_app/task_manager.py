@@ -12,6 +12,7 @@ Methods that take an `owner` see only the tasks of this owner, and all tasks for
 TaskNotFound for any other.
 """
 
+import contextlib
 import logging
 import math
 import time
@@ -230,8 +231,10 @@ class TaskManager:
     def refresh(self) -> None:
         """Stay alive for other managers on the journal, and take note of what they did."""
         for task in self._book.refresh(self._clock()):
-            # It was handed out by a cluster that is gone, for which the task can't be blamed.
-            self._requeue(task)
+            # It was handed out by a cluster that is gone, for which the task can't be blamed. While a full
+            # disk keeps it there, the others are watched over all the same.
+            with contextlib.suppress(StorageFull):
+                self._requeue(task)
 
     def expire(self) -> None:
         """Give up the attempts whose lease ran out or that stand still."""

@@ -8,6 +8,7 @@ import pytest
 from serve_app.errors import IdempotencyKeyReused, QueueFull, StorageFull, TaskFinished, TaskNotFound
 from serve_app.task import Stage, TaskStatus
 from serve_app.task_manager import TaskManager
+from tests.serve_app.disk import fill, write_much
 from tests.serve_app.tasks import new_task, report_of
 
 LEASE_S = 15.0
@@ -367,6 +368,32 @@ class TestFullDisk:
         report = report_of(manager.claim("1", "preview"))
         disk.full = True
         assert manager.complete(report, "attempt-1.mp4")
+
+    def test_a_successor_knows_every_task_while_nothing_can_be_written(self, small_store, small_disk, clock):
+        manager = start(small_store, clock)
+        manager.submit(new_task("running"))
+        manager.submit(new_task("waiting"))
+        report = report_of(manager.claim("ticket", "preview"))
+        fill(small_disk)
+        with pytest.raises(StorageFull):
+            write_much(small_store)
+        clock.now += LEASE_S + 1
+        successor = start(small_store, clock, has_room=lambda: False)
+        assert successor.report(report)
+        assert look(successor, "waiting").queue_position == 1
+
+    def test_what_a_dead_cluster_held_waits_for_room(self, small_store, small_disk, clock):
+        old = start(small_store, clock, name="old")
+        old.submit(new_task("a"))
+        old.claim("ticket", "preview")
+        ballast = fill(small_disk)
+        with pytest.raises(StorageFull):
+            write_much(small_store)
+        clock.now += LEASE_S + 1
+        new = start(small_store, clock, name="new")
+        ballast.unlink()
+        new.refresh()
+        assert (state(new, "a").status, state(new, "a").failures) == (TaskStatus.PENDING, 0)
 
 
 class TestProgress:

@@ -1,6 +1,5 @@
 """The journal keeps every field of a task, in the order of submission, across restarts."""
 
-import contextlib
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from serve_app.journal_schema import SCHEMA_VERSION
 from serve_app.launcher import ROOT
 from serve_app.task import Stage, TaskStatus
 from serve_app.task_store import TaskStore
+from tests.serve_app.disk import fill, write_much
 from tests.serve_app.tasks import new_task
 
 JOURNAL_1 = (ROOT / "tests" / "data" / "journal_1.sql").read_text()
@@ -25,20 +25,6 @@ def database(url):
     with engine.begin() as connection:
         yield connection
     engine.dispose()
-
-
-def fill(disk):
-    """Write a file until the disk is full; returns its path."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-    return ballast
-
-
-def add_many(store):
-    for number in range(1000):
-        store.add(new_task(f"task {number}", error="x" * 1000))
 
 
 def first_release(url):
@@ -239,16 +225,25 @@ class TestFaults:
             assert connection.execute(sa.text("pragma synchronous")).scalar() == 2  # FULL
         store.close()
 
-    def test_a_full_disk_is_told_and_loses_nothing(self, small_disk):
-        store = TaskStore(f"sqlite:///{small_disk}/tasks.db")
-        first = store.add(new_task("first"))
+    def test_a_full_disk_is_told_and_loses_nothing(self, small_store, small_disk):
+        first = small_store.add(new_task("first"))
         ballast = fill(small_disk)
         with pytest.raises(StorageFull):
-            add_many(store)
-        assert store.get("first") == first
+            write_much(small_store)
+        assert small_store.get("first") == first
         ballast.unlink()
-        assert store.add(new_task("later")).sequence == len(store.unfinished())
-        store.close()
+        assert small_store.add(new_task("later"))
+        assert small_store.unfinished()[-1].id == "later"
+
+    def test_a_journal_on_a_full_disk_can_be_opened(self, small_store, small_journal_url, small_disk):
+        small_store.add(new_task("first"))
+        fill(small_disk)
+        with pytest.raises(StorageFull):
+            write_much(small_store)
+        # Whoever wrote it was killed, and closed nothing.
+        later = TaskStore(small_journal_url)
+        assert later.unfinished()[0].id == "first"
+        later.close()
 
     def test_a_database_that_cannot_be_reached_is_told_without_its_address(self, tmp_path):
         with pytest.raises(JournalUnavailable) as caught:
