@@ -8,19 +8,11 @@ import pytest
 from serve_app.storage import Storage
 from serve_app.sweeper import Sweeper
 from serve_app.task import TaskStatus
-from serve_app.task_store import TaskStore
 from tests.serve_app.tasks import new_task
 
 NOW = 1_000_000.0
 HOUR = 3600.0
 DAY = 24 * HOUR
-
-
-@pytest.fixture
-def store(tmp_path):
-    store = TaskStore(f"sqlite:///{tmp_path / 'tasks.db'}")
-    yield store
-    store.close()
 
 
 @pytest.fixture
