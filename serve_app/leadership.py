@@ -30,7 +30,8 @@ class Leadership:
 
     def renew(self, now: float) -> bool:
         """Say that we are alive, and look who is; returns whether others are, or have been until now."""
-        if now - self._renewed_at >= self._lease_s / _RENEWALS_PER_LEASE:
+        # Also where the clock was set back: our word would outlast us by as much.
+        if not 0 <= now - self._renewed_at < self._lease_s / _RENEWALS_PER_LEASE:
             self._renew(now)
         # Where nobody could say so, on a full disk, the one that asks is alive all the same.
         before, self._alive = self._alive, self._store.live_managers(now) or [self.name]

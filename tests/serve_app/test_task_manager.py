@@ -16,9 +16,15 @@ STALL_S = 300.0
 
 
 class Clock:
+    """The clock on the wall, which somebody may set, and one that only runs."""
+
     now = 1_000.0
+    set_by = 0.0
 
     def __call__(self) -> float:
+        return self.now + self.set_by
+
+    def steady(self) -> float:
         return self.now
 
 
@@ -48,7 +54,7 @@ def start(store, clock, **changes):
         "max_pending": 1000,
         "max_pending_per_owner": 100,
     }
-    return TaskManager(store, **{**limits, **changes}, clock=clock)
+    return TaskManager(store, **{**limits, **changes}, clock=clock, steady_clock=clock.steady)
 
 
 @pytest.fixture
@@ -62,6 +68,13 @@ def look(manager, task_id):
 
 def state(manager, task_id):
     return look(manager, task_id).task
+
+
+def watch(manager, clock, seconds):
+    """Time passes, and leases are looked at every second."""
+    for _ in range(int(seconds)):
+        clock.now += 1
+        manager.expire()
 
 
 def finish(manager, ticket="ticket"):
@@ -531,24 +544,56 @@ class TestFaults:
     def test_silence_longer_than_the_lease_loses_the_attempt(self, manager, clock):
         manager.submit(new_task("a"))
         task = manager.claim("ticket", "preview")
-        clock.now += LEASE_S - 1
+        watch(manager, clock, LEASE_S - 1)
         assert manager.report(report_of(task))
-        clock.now += LEASE_S - 1
-        manager.expire()
+        watch(manager, clock, LEASE_S)
         assert state(manager, "a").status is TaskStatus.PROCESSING
-        clock.now += 2
-        manager.expire()
+        watch(manager, clock, 1)
         assert state(manager, "a").status is TaskStatus.PENDING
 
     def test_reports_without_progress_lose_the_attempt(self, manager, clock):
         manager.submit(new_task("a"))
         task = manager.claim("ticket", "preview")
-        for _ in range(int(STALL_S / 10) + 1):
+        for _ in range(int(STALL_S / 10)):
             assert manager.report(report_of(task, counter=5))
-            clock.now += 10
-        manager.expire()
+            watch(manager, clock, 10)
+        assert state(manager, "a").status is TaskStatus.PROCESSING
+        watch(manager, clock, 1)
         assert state(manager, "a").status is TaskStatus.PENDING
         assert state(manager, "a").failures == 1
+
+    def test_what_nobody_watched_is_no_silence(self, manager, clock):
+        manager.submit(new_task("a"))
+        task = manager.claim("ticket", "preview")
+        for _ in range(3):
+            # The machine was asleep, and leases are looked at before the replica is heard.
+            clock.now += 3600
+            manager.expire()
+            assert manager.report(report_of(task))
+        assert (state(manager, "a").status, state(manager, "a").failures) == (TaskStatus.PROCESSING, 0)
+        watch(manager, clock, LEASE_S + 1)
+        assert state(manager, "a").status is TaskStatus.PENDING
+
+    def test_what_was_heard_after_a_long_sleep_counts_from_then_on(self, manager, clock):
+        manager.submit(new_task("a"))
+        task = manager.claim("ticket", "preview")
+        clock.now += 3600
+        assert manager.report(report_of(task))
+        manager.expire()
+        watch(manager, clock, LEASE_S + 1)
+        assert state(manager, "a").status is TaskStatus.PENDING
+
+    @pytest.mark.parametrize("set_by", [86_400, -86_400])
+    def test_a_clock_that_is_set_ends_no_lease_and_makes_no_task_wait(self, manager, clock, set_by):
+        manager.submit(new_task("a"))
+        manager.submit(new_task("b"))
+        self.lose_once(manager, clock)
+        running = manager.claim("ticket of b", "preview")
+        clock.set_by += set_by
+        watch(manager, clock, 2)
+        assert manager.report(report_of(running))
+        manager.refresh()
+        assert manager.claim("ticket of a", "preview").id == "a"
 
     def test_work_handed_back_is_no_failure(self, manager):
         manager.submit(new_task("a"))
@@ -572,10 +617,9 @@ class TestRestart:
         manager.submit(new_task("a"))
         task = manager.claim("ticket", "preview")
         successor = start(store, clock)
-        clock.now += LEASE_S - 1
+        watch(successor, clock, LEASE_S - 1)
         assert successor.report(report_of(task))
-        clock.now += LEASE_S - 1
-        successor.expire()
+        watch(successor, clock, LEASE_S - 1)
         assert successor.complete(report_of(task), "attempt-1.mp4")
         assert state(successor, "a").attempt == 1
 
@@ -583,8 +627,7 @@ class TestRestart:
         manager.submit(new_task("a"))
         manager.claim("ticket", "preview")
         successor = start(store, clock)
-        clock.now += LEASE_S + 1
-        successor.expire()
+        watch(successor, clock, LEASE_S + 1)
         assert state(successor, "a").status is TaskStatus.PENDING
 
     def test_a_finished_task_is_still_known(self, manager, store, clock):
@@ -652,7 +695,7 @@ class TestTwoManagers:
         for _ in range(4):
             self.pass_time(clock, old, new, seconds=10)
             assert old.report(report_of(task, counter=int(clock.now)))
-            old.expire()
+            watch(old, clock, 1)
         assert old.complete(report_of(task), "attempt-1.mp4")
         new.refresh()
         assert (state(new, "running").status, state(new, "running").attempt) == (TaskStatus.COMPLETED, 1)
@@ -710,6 +753,12 @@ class TestTwoManagers:
 
     def test_the_old_one_leads_again_when_the_new_one_is_gone(self, old, new, clock):
         old.refresh()
+        self.pass_time(clock, old)
+        assert old.claim("1", "preview").id == "waiting"
+
+    def test_a_clock_that_was_set_back_lets_no_manager_outlive_itself(self, old, new, clock):
+        clock.set_by -= 86_400
+        self.pass_time(clock, old, new, seconds=2)
         self.pass_time(clock, old)
         assert old.claim("1", "preview").id == "waiting"
 
