@@ -35,12 +35,17 @@ class Leadership:
             self._renew(now)
         # Where nobody could say so, on a full disk, the one that asks is alive all the same.
         before, self._alive = self._alive, self._store.live_managers(now) or [self.name]
-        return not before == self._alive == [self.name]
+        return not (self.alone and before == self._alive)
 
     @property
     def leading(self) -> bool:
         """Whether this manager hands out work."""
         return self._alive[:1] == [self.name]
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other manager lives."""
+        return self._alive == [self.name]
 
     def is_alive(self, name: str) -> bool:
         """Whether the manager with this name still watches over what it handed out."""

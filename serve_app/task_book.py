@@ -58,7 +58,9 @@ class TaskBook:
         return self._queues[task.engine].position(task)
 
     def counts(self) -> dict[TaskStatus, int]:
-        """How many tasks are pending and how many processing."""
+        """How many tasks are pending and how many processing, whoever's business they are."""
+        if not self._leadership.alone:
+            return self._store.counts()
         processing = len(self._processing)
         return {
             TaskStatus.PENDING: len(self._tasks) - processing,
@@ -66,7 +68,9 @@ class TaskBook:
         }
 
     def pending_of(self, owner: str) -> int:
-        """How many tasks of this owner are pending."""
+        """How many tasks of this owner are pending, whoever's business they are."""
+        if not self._leadership.alone:
+            return self._store.pending_of(owner)
         return sum(task.owner == owner and task.status is TaskStatus.PENDING for task in self._tasks.values())
 
     def add(self, task: Task) -> Task | None:

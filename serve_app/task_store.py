@@ -102,6 +102,16 @@ class TaskStore:
         query = tasks.select().where(tasks.c.status.not_in(_FINAL))
         return self._select(query.order_by(tasks.c.sequence))
 
+    def counts(self) -> dict[TaskStatus, int]:
+        """How many tasks are pending and how many processing."""
+        return {
+            status: self._count(tasks.c.status == status.value) for status in TaskStatus if not status.final
+        }
+
+    def pending_of(self, owner: str) -> int:
+        """How many tasks of this owner are pending."""
+        return self._count(tasks.c.status == TaskStatus.PENDING.value, tasks.c.owner == owner)
+
     def finished_before(self, time: float, limit: int) -> list[Task]:
         """Tasks that ended before this time (seconds since the epoch), the oldest first."""
         query = tasks.select().where(tasks.c.finished_at < time)
@@ -151,6 +161,11 @@ class TaskStore:
     def close(self) -> None:
         """Give the database's connections back."""
         self._engine.dispose()
+
+    def _count(self, *conditions: sa.ColumnElement[bool]) -> int:
+        query = sa.select(sa.func.count()).select_from(tasks).where(*conditions)
+        with self._begin() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def _select(self, query: sa.Select[Any]) -> list[Task]:
         with self._begin() as connection:

@@ -707,6 +707,25 @@ class TestTwoManagers:
         assert old.claim("1", "preview") is None
         assert new.claim("2", "preview").id == "running"
 
+    def test_both_know_how_much_is_to_do(self, old, new):
+        old.refresh()
+        for manager in (old, new):
+            assert manager.counts() == {TaskStatus.PENDING: 1, TaskStatus.PROCESSING: 1}
+        new.claim("1", "preview")
+        for manager in (old, new):
+            assert manager.counts() == {TaskStatus.PENDING: 0, TaskStatus.PROCESSING: 2}
+
+    def test_both_refuse_what_is_too_much(self, new, store, clock):
+        old = start(store, clock, name="old", max_pending=3, max_pending_per_owner=1)
+        old.submit(new_task("of ann", owner="ann"))
+        old.refresh()
+        with pytest.raises(QueueFull, match="1 tasks of this API key"):
+            old.submit(new_task("too much", owner="ann"))
+        old.submit(new_task("last"))
+        old.refresh()
+        with pytest.raises(QueueFull, match="3 tasks are pending"):
+            old.submit(new_task("too much"))
+
     def test_a_task_submitted_to_the_old_one_is_worked_on_by_the_new_one(self, old, new):
         old.refresh()
         old.submit(new_task("late", priority=1))

@@ -170,6 +170,11 @@ class TestLists:
         assert [task.id for task in store.finished_before(101, 1)] == ["d"]
         assert [task.id for task in store.finished_before(100, 10)] == ["d"]
 
+    def test_unfinished_tasks_are_counted(self, store):
+        store.save(replace(store.get("b"), status=TaskStatus.PROCESSING))
+        assert store.counts() == {TaskStatus.PENDING: 1, TaskStatus.PROCESSING: 1}
+        assert [store.pending_of(owner) for owner in ("ann", "bob")] == [1, 0]
+
     def test_known_tasks_are_told_from_unknown_ones(self, store):
         assert set(store.known(["a", "nobody", "d"])) == {"a", "d"}
 
