@@ -166,12 +166,11 @@ class TaskManager:
         # Where another manager was faster, there is another state to look at.
         return self.cancel(task_id, owner) if ended is None else self._look(ended)
 
-    def delete(self, task_id: str, owner: str | None) -> TaskSnapshot | None:
-        """Forget a finished task and return None; cancel any other and return it."""
-        if not self._visible(task_id, owner).status.final:
-            return self.cancel(task_id, owner)
-        self._store.delete(task_id)
-        return None
+    def remove(self, task_id: str, owner: str | None) -> None:
+        """Forget a finished task; one that is not finished, not there or another's is left as it is."""
+        task = self._book.find(task_id)
+        if task is not None and owner in (None, task.owner):
+            self._store.delete(task_id)
 
     def claim(self, ticket_id: str, engine: str) -> Task | None:
         """The next task of this engine, now processing, or None when there is nothing to do.

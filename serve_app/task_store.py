@@ -75,9 +75,10 @@ class TaskStore:
         return saved if changed else None
 
     def delete(self, task_id: str) -> None:
-        """Forget a task; one that is not there is no error."""
+        """Forget a finished task; one that is not finished stays, and one that is not there is no error."""
+        finished = tasks.c.status.in_(_FINAL)
         with self._begin() as connection:
-            connection.execute(tasks.delete().where(tasks.c.id == task_id))
+            connection.execute(tasks.delete().where(tasks.c.id == task_id, finished))
 
     def get(self, task_id: str) -> Task | None:
         """The task with this id, or None."""

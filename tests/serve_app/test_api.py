@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import io
 import json
 import re
 import uuid
@@ -9,8 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
-from serve_app.settings import DEPLOYMENTS
+from serve_app.api import create_api
+from serve_app.engine_choice import EngineChoice
+from serve_app.errors import StorageFull
+from serve_app.settings import DEPLOYMENTS, Settings
+from serve_app.storage import Storage
+from tests.serve_app.managers import ManagerHere, new_manager
+from tests.serve_app.tasks import new_task, report_of
 from tests.service import poll
 
 
@@ -406,6 +414,61 @@ class TestCancel:
         for path in (f"/task/{task_id}", f"/download/{task_id}"):
             assert_error(service.http.get(path), 404, "task_not_found", "task_id")
         assert list((service.folder / "data").glob(f"*/{task_id}")) == []
+
+
+class TestDelete:
+    """Without a replica, and with a manager that is called twice, as when its first answer got lost."""
+
+    @pytest.fixture
+    def manager(self, store):
+        return new_manager(store)
+
+    @pytest.fixture
+    def storage(self, tmp_path):
+        return Storage(tmp_path / "data")
+
+    @pytest.fixture
+    def client(self, manager, storage):
+        choice = EngineChoice("preview", {"echomimic": "no weights"})
+        api = create_api(Settings(data_dir=storage.root), choice, ManagerHere(manager, times=2))
+        with TestClient(api, base_url="http://127.0.0.1") as client:
+            yield client
+
+    @pytest.fixture
+    def task(self, manager, storage):
+        """A task with its uploads that is being worked on."""
+        manager.submit(new_task("a"))
+        for upload in (storage.reference_image("a"), storage.audio_file("a")):
+            storage.save_upload(io.BytesIO(b"content"), upload)
+        return manager.claim("ticket", "preview")
+
+    def test_a_running_task_is_cancelled_and_still_there(self, client, task):
+        answer = client.delete("/task/a")
+        assert (answer.status_code, answer.json()["cancelled"]) == (200, True)
+        assert client.get("/task/a").json()["error"] == "cancelled"
+
+    def test_a_finished_task_goes_with_its_files(self, client, manager, storage, task):
+        manager.complete(report_of(task), "attempt-1.mp4")
+        assert client.delete("/task/a").status_code == 204
+        assert_error(client.get("/task/a"), 404, "task_not_found", "task_id")
+        assert not storage.reference_image("a").exists()
+
+    def test_one_that_is_completed_while_it_is_looked_at_goes_as_well(
+        self, client, manager, task, monkeypatch
+    ):
+        looked_at = manager.snapshot("a", owner=None)
+        monkeypatch.setattr(manager, "snapshot", lambda _task_id, _owner: looked_at)
+        manager.complete(report_of(task), "attempt-1.mp4")
+        assert client.delete("/task/a").status_code == 204
+
+    def test_a_full_disk_has_room_again(self, client, manager, storage, task, store, monkeypatch):
+        def write(_task_id):
+            if storage.reference_image("a").exists():
+                raise StorageFull
+
+        monkeypatch.setattr(store, "delete", write)
+        manager.complete(report_of(task), "attempt-1.mp4")
+        assert client.delete("/task/a").status_code == 204
 
 
 class TestTasks:

@@ -9,6 +9,7 @@ from serve_app.errors import IdempotencyKeyReused, QueueFull, StorageFull, TaskF
 from serve_app.task import Stage, TaskStatus
 from serve_app.task_manager import TaskManager
 from tests.serve_app.disk import fill, write_much
+from tests.serve_app.managers import new_manager
 from tests.serve_app.tasks import new_task, report_of
 
 LEASE_S = 15.0
@@ -46,15 +47,8 @@ def disk():
 
 
 def start(store, clock, **changes):
-    limits = {
-        "name": "the manager",
-        "lease_s": LEASE_S,
-        "stall_timeout_s": STALL_S,
-        "max_failures": 3,
-        "max_pending": 1000,
-        "max_pending_per_owner": 100,
-    }
-    return TaskManager(store, **{**limits, **changes}, clock=clock, steady_clock=clock.steady)
+    limits = {"lease_s": LEASE_S, "stall_timeout_s": STALL_S}
+    return new_manager(store, **{**limits, **changes}, clock=clock, steady_clock=clock.steady)
 
 
 @pytest.fixture
@@ -195,18 +189,32 @@ class TestWebhook:
         assert store.get("a").webhook_at is None
 
 
-class TestDelete:
-    def test_a_finished_task_is_forgotten(self, manager):
+class TestRemove:
+    def test_a_finished_task_is_forgotten_however_often_it_is_asked(self, manager):
         manager.submit(new_task("a"))
         finish(manager)
-        assert manager.delete("a", owner=None) is None
+        for _ in range(2):
+            manager.remove("a", owner=None)
         with pytest.raises(TaskNotFound):
             look(manager, "a")
 
-    def test_an_unfinished_task_is_cancelled_first_and_forgotten_when_asked_again(self, manager):
-        manager.submit(new_task("a"))
-        assert manager.delete("a", owner=None).task.cancelled
-        assert manager.delete("a", owner=None) is None
+    def test_a_task_that_is_not_finished_stays(self, manager):
+        for name in "ab":
+            manager.submit(new_task(name))
+        running = manager.claim("ticket", "preview")
+        for name in "ab":
+            manager.remove(name, owner=None)
+        assert manager.complete(report_of(running), "attempt-1.mp4")
+        assert manager.claim("another", "preview").id == "b"
+
+    def test_another_s_task_stays(self, manager):
+        manager.submit(new_task("a", owner="ann"))
+        finish(manager)
+        manager.remove("a", owner="bob")
+        assert state(manager, "a").status is TaskStatus.COMPLETED
+        manager.remove("a", owner="ann")
+        with pytest.raises(TaskNotFound):
+            look(manager, "a")
 
 
 class TestOwners:
@@ -215,7 +223,7 @@ class TestOwners:
         for name, owner in (("a", "ann"), ("b", "bob"), ("c", "ann")):
             manager.submit(new_task(name, owner=owner, idempotency_key="k" if name != "c" else None))
 
-    @pytest.mark.parametrize("method", [TaskManager.snapshot, TaskManager.cancel, TaskManager.delete])
+    @pytest.mark.parametrize("method", [TaskManager.snapshot, TaskManager.cancel])
     def test_another_s_task_is_not_there(self, manager, method):
         with pytest.raises(TaskNotFound):
             method(manager, "b", owner="ann")
@@ -256,7 +264,7 @@ class TestIdempotency:
     def test_a_deleted_task_frees_its_key(self, manager):
         manager.submit(new_task("a", idempotency_key="k", fingerprint="f"))
         finish(manager)
-        manager.delete("a", owner=None)
+        manager.remove("a", owner=None)
         assert manager.submit(new_task("b", idempotency_key="k", fingerprint="g")).id == "b"
 
 

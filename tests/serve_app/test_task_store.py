@@ -84,10 +84,17 @@ def test_the_same_id_is_accepted_only_once(store):
 
 
 def test_a_deleted_task_is_gone(store):
-    store.add(new_task("a"))
+    store.add(new_task("a", status=TaskStatus.COMPLETED))
     store.delete("a")
     store.delete("a")
     assert store.get("a") is None
+
+
+@pytest.mark.parametrize("status", [TaskStatus.PENDING, TaskStatus.PROCESSING])
+def test_a_task_that_is_not_finished_cannot_be_deleted(store, status):
+    store.add(new_task("a", status=status))
+    store.delete("a")
+    assert store.get("a").status is status
 
 
 class TestRevisions:
@@ -98,7 +105,7 @@ class TestRevisions:
         assert store.get("a").progress == 0.5
 
     def test_a_task_that_is_gone_is_not_written(self, store):
-        read = store.add(new_task("a"))
+        read = store.add(new_task("a", status=TaskStatus.FAILED))
         store.delete("a")
         assert store.save(read) is None
         assert store.get("a") is None
