@@ -89,6 +89,19 @@ def small_store(small_journal_url: str) -> Iterator[TaskStore]:
     store.close()
 
 
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of made-up weights for EchoMimic's small sibling."""
+    pytest.importorskip("torch")
+    from models.echomimic.config import TINY
+    from tests.models.echomimic.published import write_layout
+    from tests.parity.rules import Rules
+
+    folder = tmp_path_factory.mktemp("weights")
+    write_layout(Rules().networks(TINY), folder)
+    return folder
+
+
 class Receiver(BaseHTTPRequestHandler):
     """Keeps what it is sent; /moved redirects, /broken fails."""
 
