@@ -21,6 +21,7 @@ from serve_app.engine_choice import EngineChoice
 from serve_app.error_responses import install_error_handlers
 from serve_app.errors import (
     InvalidRequest,
+    JournalUnavailable,
     KeysUnavailable,
     ManagerUnavailable,
     TaskFinished,
@@ -228,7 +229,9 @@ class Routes:
                 self._manager.call(TaskManagerActor.counts),
             )
             health, counts = await asyncio.wait_for(asyncio.gather(*calls), _HEALTH_TIMEOUT_S)
-        except (ManagerUnavailable, TimeoutError, asyncio.TimeoutError):
+        except (ManagerUnavailable, JournalUnavailable) as error:
+            return HealthResponse.unready(self._choice, error.message)
+        except (TimeoutError, asyncio.TimeoutError):
             return HealthResponse.unready(self._choice, "the task manager does not answer")
         return HealthResponse.of(self._choice, health, counts)
 

@@ -14,7 +14,8 @@ from fastapi.testclient import TestClient
 
 from serve_app.api import create_api
 from serve_app.engine_choice import EngineChoice
-from serve_app.errors import StorageFull
+from serve_app.errors import JournalUnavailable, ManagerUnavailable, StorageFull
+from serve_app.manager_actor import ManagerClient
 from serve_app.settings import DEPLOYMENTS, Settings
 from serve_app.storage import Storage
 from tests.serve_app.managers import ManagerHere, new_manager
@@ -48,6 +49,12 @@ def assert_error(response, status_code, kind, field=None):
     assert body["error"].get("field") == field
     assert body["detail"] == body["error"]["message"] != ""
     return body["error"]
+
+
+def client_of(manager, **settings):
+    """A client of an API that runs in this process, with this way to a manager."""
+    api = create_api(Settings(**settings), EngineChoice("preview", {"echomimic": "no weights"}), manager)
+    return TestClient(api, base_url="http://127.0.0.1")
 
 
 class TestGenerateVideo:
@@ -429,9 +436,7 @@ class TestDelete:
 
     @pytest.fixture
     def client(self, manager, storage):
-        choice = EngineChoice("preview", {"echomimic": "no weights"})
-        api = create_api(Settings(data_dir=storage.root), choice, ManagerHere(manager, times=2))
-        with TestClient(api, base_url="http://127.0.0.1") as client:
+        with client_of(ManagerHere(manager, times=2), data_dir=storage.root) as client:
             yield client
 
     @pytest.fixture
@@ -506,6 +511,17 @@ class TestHealth:
         assert health["engine"] == "preview"
         assert not health["engines"]["echomimic"]["ready"]
         assert "weights are missing" in health["engines"]["echomimic"]["reason"]
+
+    @pytest.mark.parametrize("error", [ManagerUnavailable, JournalUnavailable])
+    def test_why_there_is_no_manager_is_told(self, monkeypatch, error):
+        async def fail(_method):
+            raise error("the reason")
+
+        manager = ManagerClient(Settings(), timeout_s=1)
+        monkeypatch.setattr(manager, "call", fail)
+        with client_of(manager) as client:
+            health = client.get("/health").json()
+        assert (health["ready"], health["reason"]) == (False, "the reason")
 
 
 class TestPages:
