@@ -1,6 +1,7 @@
 """The REST interface: every route of the contract. Keeps no state of its own."""
 
 import asyncio
+import contextlib
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +21,10 @@ from serve_app.engine_choice import EngineChoice
 from serve_app.error_responses import install_error_handlers
 from serve_app.errors import (
     InvalidRequest,
+    JournalUnavailable,
     KeysUnavailable,
     ManagerUnavailable,
+    TaskFinished,
     TaskNotFinished,
     VideoGone,
 )
@@ -89,10 +92,10 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
     app.get("/tasks", responses=_errors(422, 503))(routes.tasks)
     app.get("/task/{task_id}", responses=_errors(404, 503))(routes.task)
     removed: Any = {204: {"description": "The task was finished, and is removed."}}
-    app.delete("/task/{task_id}", response_model=TaskResponse, responses=removed | _errors(404, 503))(
+    app.delete("/task/{task_id}", response_model=TaskResponse, responses=removed | _errors(404, 503, 507))(
         routes.delete
     )
-    app.post("/task/{task_id}/cancel", responses=_errors(404, 409, 503))(routes.cancel)
+    app.post("/task/{task_id}/cancel", responses=_errors(404, 409, 503, 507))(routes.cancel)
     download: Any = {"response_class": FileResponse, "responses": _errors(404, 409, 410, 503)}
     app.get("/download/{task_id}", **download)(routes.download)
     app.head("/download/{task_id}", include_in_schema=False, **download)(routes.download)
@@ -195,10 +198,15 @@ class Routes:
 
     async def delete(self, task_id: str, owner: Owner, sign_url: SignUrl) -> TaskResponse | Response:
         """Cancel a task that is not finished; remove a finished one with its files."""
-        snapshot = await self._manager.call(TaskManagerActor.delete, task_id, owner)
-        if snapshot is not None:
-            return TaskResponse.of(snapshot, sign_url)
+        # Decided here: Ray repeats a call whose answer got lost, and one that found its task cancelled by
+        # itself would remove it.
+        task = (await self._manager.call(TaskManagerActor.snapshot, task_id, owner)).task
+        if not task.status.final:
+            with contextlib.suppress(TaskFinished):
+                return await self.cancel(task_id, owner, sign_url)
+        # In this order: a full disk may have no room to write down that the task is gone.
         await asyncio.to_thread(self._storage.remove, task_id)
+        await self._manager.call(TaskManagerActor.remove, task_id, owner)
         return Response(status_code=204)
 
     async def download(self, task_id: str, owner: Owner) -> FileResponse:
@@ -221,7 +229,9 @@ class Routes:
                 self._manager.call(TaskManagerActor.counts),
             )
             health, counts = await asyncio.wait_for(asyncio.gather(*calls), _HEALTH_TIMEOUT_S)
-        except (ManagerUnavailable, TimeoutError, asyncio.TimeoutError):
+        except (ManagerUnavailable, JournalUnavailable) as error:
+            return HealthResponse.unready(self._choice, error.message)
+        except (TimeoutError, asyncio.TimeoutError):
             return HealthResponse.unready(self._choice, "the task manager does not answer")
         return HealthResponse.of(self._choice, health, counts)
 

@@ -18,6 +18,12 @@ _REPORT_PERIOD_S = 0.5
 # An engine obeys a stop within one window; a thread that takes longer hangs.
 _STOP_TIMEOUT_S = 120.0
 
+# A device that computes answers in milliseconds, also beside a video.
+_TOUCH_TIMEOUT_S = 10.0
+
+# Serve needs three failed checks, half a minute, to replace a replica; tickets must not rush through it.
+_TICKET_PAUSE_S = 5.0
+
 logger = logging.getLogger("ray.serve")
 
 
@@ -36,9 +42,13 @@ class EngineReplica:
         self._manager = ManagerClient(settings, timeout_s=None)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=engine.name)
         self._stopped_at: float | None = None
+        self._device_lost = False
 
     async def work(self, ticket_id: str) -> None:
         """Claim the best task for this ticket, if one is left, and see it through."""
+        if self._device_lost:
+            await asyncio.sleep(_TICKET_PAUSE_S)
+            return
         task = await self._manager.call(TaskManagerActor.claim, ticket_id, self._engine.name)
         if task is not None:
             await self._make_video(task)
@@ -47,6 +57,11 @@ class EngineReplica:
         """Called by Serve, which replaces a replica that raises here."""
         if self._stopped_at is not None and time.monotonic() - self._stopped_at > _STOP_TIMEOUT_S:
             raise RuntimeError(f"the engine did not obey a stop for {_STOP_TIMEOUT_S:g} s")
+        if not await self._device_computes():
+            raise RuntimeError(f"{self._engine.device} does not compute any more")
+
+    def _touch_device(self) -> None:
+        """Raise where the engine's device does not compute any more; a CPU that does not cannot say so."""
 
     async def _make_video(self, task: Task) -> None:
         attempt = Attempt(task, self._engine, self._storage)
@@ -83,12 +98,29 @@ class EngineReplica:
             await self._manager.call(TaskManagerActor.lose, task.id, task.attempt, str(error))
         except Exception:
             logger.exception("task %s: attempt %d failed", task.id, task.attempt)
-            reason = "an unexpected error, see the log of the engine's replica"
-            await self._manager.call(TaskManagerActor.lose, task.id, task.attempt, reason)
+            await self._give_up(task)
         else:
             report = attempt.report()
             if not await self._manager.call(TaskManagerActor.complete, report, video):
                 self._storage.video(task.id, video).unlink(missing_ok=True)
+
+    async def _give_up(self, task: Task) -> None:
+        """Tell the manager of an attempt that failed by no fault of its input that we know of."""
+        if await self._device_computes():
+            reason = "an unexpected error, see the log of the engine's replica"
+            await self._manager.call(TaskManagerActor.lose, task.id, task.attempt, reason)
+        else:
+            await self._manager.call(TaskManagerActor.hand_back, task.id, task.attempt)
+
+    async def _device_computes(self) -> bool:
+        """Once it does not, it never will: after an error such as an illegal access, CUDA is of no use."""
+        if not self._device_lost:
+            try:
+                await asyncio.wait_for(asyncio.to_thread(self._touch_device), _TOUCH_TIMEOUT_S)
+            except Exception:
+                logger.exception("%s does not compute any more", self._engine.device)
+                self._device_lost = True
+        return not self._device_lost
 
 
 def describe(error: InputError) -> str:
@@ -130,7 +162,5 @@ class EchoMimic(EngineReplica):
             logger.warning(warning)
         super().__init__(self._diffusion, settings)
 
-    async def check_health(self) -> None:
-        """Called by Serve; raises also where the GPU no longer computes."""
-        await super().check_health()
-        await asyncio.to_thread(self._diffusion.touch)
+    def _touch_device(self) -> None:
+        self._diffusion.touch()

@@ -40,5 +40,12 @@ class Ingress:
         self._manager = ManagerClient(settings, _MANAGER_TIMEOUT_S)
         await self._manager.ensure()
 
+    async def check_health(self) -> None:
+        """Called by Serve every few seconds; a manager that could not start gets another go.
+
+        Accepted tasks wait for it also while no client asks for anything.
+        """
+        await self._manager.start()
+
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_api(self._settings, self._choice, self._manager)

@@ -102,6 +102,8 @@ def migrate(connection: sa.Connection) -> None:
             f"the task journal has schema version {found}, and this release knows versions up to "
             f"{SCHEMA_VERSION}: a newer one wrote it"
         )
+    if found == SCHEMA_VERSION:
+        return  # without a write, for which a full disk has no room
     # First of all: with this Python's sqlite3 begins the transaction that makes the steps one.
     connection.execute(_version.update().values(version=SCHEMA_VERSION))
     for statement in itertools.chain(*_STEPS[found - 1 :]):

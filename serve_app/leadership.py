@@ -1,5 +1,8 @@
 """Which of several task managers on one journal hands out work."""
 
+import contextlib
+
+from serve_app.errors import StorageFull
 from serve_app.task_store import TaskStore
 
 # A manager that misses one renewal, or two, is still alive.
@@ -27,17 +30,28 @@ class Leadership:
 
     def renew(self, now: float) -> bool:
         """Say that we are alive, and look who is; returns whether others are, or have been until now."""
-        if now - self._renewed_at >= self._lease_s / _RENEWALS_PER_LEASE:
-            self._store.renew_manager(self.name, now + self._lease_s)
-            self._renewed_at = now
-        before, self._alive = self._alive, self._store.live_managers(now)
-        return not before == self._alive == [self.name]
+        # Also where the clock was set back: our word would outlast us by as much.
+        if not 0 <= now - self._renewed_at < self._lease_s / _RENEWALS_PER_LEASE:
+            self._renew(now)
+        # Where nobody could say so, on a full disk, the one that asks is alive all the same.
+        before, self._alive = self._alive, self._store.live_managers(now) or [self.name]
+        return not (self.alone and before == self._alive)
 
     @property
     def leading(self) -> bool:
         """Whether this manager hands out work."""
         return self._alive[:1] == [self.name]
 
+    @property
+    def alone(self) -> bool:
+        """Whether no other manager lives."""
+        return self._alive == [self.name]
+
     def is_alive(self, name: str) -> bool:
         """Whether the manager with this name still watches over what it handed out."""
         return name in self._alive
+
+    def _renew(self, now: float) -> None:
+        with contextlib.suppress(StorageFull):
+            self._store.renew_manager(self.name, now + self._lease_s)
+            self._renewed_at = now

@@ -33,7 +33,7 @@ NAMESPACE = "echomimic"
 ACTOR_NAME = "task_manager"
 
 # Raised with every change to the manager: the actor outlives the application, and newer code replaces it.
-CODE_VERSION = 2
+CODE_VERSION = 3
 
 # Serve counts running work at the replicas then, also work whose ticket died with a manager.
 AUTOSCALING_ENVIRONMENT = {"RAY_SERVE_COLLECT_AUTOSCALING_METRICS_ON_HANDLE": "0"}
@@ -43,6 +43,8 @@ _SWEEP_PERIOD_S = 60.0
 _NOTIFICATION_PERIOD_S = 1.0
 _OBSERVATION_TIMEOUT_S = 10.0
 _CALL_PAUSE_S = 0.5
+# Every start takes a process of its own.
+_START_PAUSE_S = 3.0
 
 _JOURNAL_ERRORS = (StorageFull, JournalUnavailable)
 
@@ -181,6 +183,9 @@ class TaskManagerActor(TaskManager):
 class ManagerClient:
     """Calls the manager; rides out its restarts and its replacement by newer code.
 
+    Ray does not restart an actor that could not start, as when its database is away: a manager that
+    ended so is started anew by the next call.
+
     Args:
         settings: what a manager that does not run yet is started with.
         timeout_s: seconds after which a call is given up; None waits for as long as it takes.
@@ -190,6 +195,10 @@ class ManagerClient:
         self._settings = settings
         self._timeout_s = timeout_s
         self._actor: Any = None
+
+    async def start(self) -> None:
+        """Start the manager unless there is one; whether it can start is not waited for."""
+        self._actor = await asyncio.to_thread(_start_manager, self._settings)
 
     async def ensure(self) -> None:
         """Start the manager, or replace one that runs older code or other settings.
@@ -209,8 +218,8 @@ class ManagerClient:
 
         Raises:
             ManagerUnavailable: it did not answer within `timeout_s`, or cannot start.
-            ApiError: what the method raised. Without a timeout, what it cannot write to its journal is
-                repeated until it can.
+            ApiError: what the method raised. Without a timeout, the start of the manager and what it cannot
+                write to its journal are repeated until they succeed.
         """
         answer: Coroutine[Any, Any, R] = self._call_until_answered(method.__name__, *args, **kwargs)
         try:
@@ -220,20 +229,34 @@ class ManagerClient:
 
     async def _call_until_answered(self, method: str, *args: Any, **kwargs: Any) -> Any:
         while True:
-            if self._actor is None:
-                self._actor = await asyncio.to_thread(_start_manager, self._settings)
+            started = self._actor is None
+            if started:
+                await self.start()
             try:
                 return await getattr(self._actor, method).remote(*args, **kwargs)
             except RayTaskError as error:
-                patient = self._timeout_s is None and isinstance(error.cause, _JOURNAL_ERRORS)
-                if not patient:
+                if not (self._patient and isinstance(error.cause, _JOURNAL_ERRORS)):
                     raise (error.cause if isinstance(error.cause, ApiError) else error) from None
                 await asyncio.sleep(_CALL_PAUSE_S)
             except RayActorError as error:
-                if error.actor_init_failed:
-                    raise ManagerUnavailable(f"the task manager cannot start: {error}") from error
                 self._actor = None
-                await asyncio.sleep(_CALL_PAUSE_S)
+                # Only of the one that we started ourselves do we know that there is no other.
+                await self._outlast(error, cannot_start=started and error.actor_init_failed)
+
+    async def _outlast(self, error: RayActorError, *, cannot_start: bool) -> None:
+        """Wait until another call may succeed."""
+        if not cannot_start:
+            await asyncio.sleep(_CALL_PAUSE_S)
+            return
+        logger.error("the task manager cannot start: %s", error)
+        if not self._patient:
+            # The cause has a stack trace, which is nothing for clients.
+            raise ManagerUnavailable("the task manager cannot start; the log of the service says why")
+        await asyncio.sleep(_START_PAUSE_S)
+
+    @property
+    def _patient(self) -> bool:
+        return self._timeout_s is None
 
     def _outdated(self, version: int, settings: Settings) -> bool:
         return version < CODE_VERSION or (version == CODE_VERSION and settings != self._settings)

@@ -18,9 +18,11 @@ def create(path: Path, content: bytes) -> bytes:
 
     Of several processes that create it at the same time, all return what one of them wrote.
     """
-    with _temporary(path, content) as temporary, contextlib.suppress(FileExistsError):
-        # A link, unlike a file opened for writing, appears with its content.
-        os.link(temporary, path)
+    # A full disk has no room for the temporary file of one that need not be written.
+    if not path.exists():
+        with _temporary(path, content) as temporary, contextlib.suppress(FileExistsError):
+            # A link, unlike a file opened for writing, appears with its content.
+            os.link(temporary, path)
     return path.read_bytes()
 
 

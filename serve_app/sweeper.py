@@ -1,6 +1,7 @@
 """Removes what has had its time: old tasks, uploads nobody needs any more, files without a task."""
 
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from serve_app.task_store import TaskStore
 SETTLING_S = 600.0
 
 _BATCH = 200
+
+logger = logging.getLogger("ray.serve")
 
 
 @dataclass(frozen=True)
@@ -35,18 +38,33 @@ class Sweeper:
     clock: Callable[[], float] = time.time
 
     def sweep(self) -> None:
-        """Remove what has had its time. Blocks for as long as the files take."""
-        while old := self.store.finished_before(self.clock() - self.keep_tasks_s, _BATCH):
-            for task in old:
-                # In this order: a task that is still listed has its video.
-                self.store.delete(task.id)
-                self.storage.remove(task.id)
+        """Remove what has had its time. Blocks for as long as the files take.
+
+        What cannot be removed now keeps nothing else from it. Files go first, and those of a task before
+        its row: a full disk has no room to write down that a row is gone.
+        """
+        try:
+            self._sweep_files()
+        finally:
+            self._forget_old_tasks()
+
+    def _sweep_files(self) -> None:
         for task_ids in _batches(self.storage.task_ids()):
             tasks = self.store.known(task_ids)
             for task_id in task_ids:
-                self._sweep_files(task_id, tasks.get(task_id))
+                try:
+                    self._sweep_files_of(task_id, tasks.get(task_id))
+                except OSError as error:
+                    logger.warning("files of task %s cannot be removed now: %s", task_id, error)
 
-    def _sweep_files(self, task_id: str, task: Task | None) -> None:
+    def _forget_old_tasks(self) -> None:
+        while old := self.store.finished_before(self.clock() - self.keep_tasks_s, _BATCH):
+            for task in old:
+                self.storage.remove(task.id)
+            for task in old:
+                self.store.delete(task.id)
+
+    def _sweep_files_of(self, task_id: str, task: Task | None) -> None:
         now = self.clock()
         if task is None:
             if self.storage.changed_at(task_id) < now - SETTLING_S:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
-from serve_app.errors import JournalUnavailable
+from serve_app.errors import JournalUnavailable, StorageFull
 from serve_app.leadership import Leadership
 from serve_app.task import Task, TaskStatus
 from serve_app.task_queue import TaskQueue
@@ -58,7 +58,9 @@ class TaskBook:
         return self._queues[task.engine].position(task)
 
     def counts(self) -> dict[TaskStatus, int]:
-        """How many tasks are pending and how many processing."""
+        """How many tasks are pending and how many processing, whoever's business they are."""
+        if not self._leadership.alone:
+            return self._store.counts()
         processing = len(self._processing)
         return {
             TaskStatus.PENDING: len(self._tasks) - processing,
@@ -66,7 +68,9 @@ class TaskBook:
         }
 
     def pending_of(self, owner: str) -> int:
-        """How many tasks of this owner are pending."""
+        """How many tasks of this owner are pending, whoever's business they are."""
+        if not self._leadership.alone:
+            return self._store.pending_of(owner)
         return sum(task.owner == owner and task.status is TaskStatus.PENDING for task in self._tasks.values())
 
     def add(self, task: Task) -> Task | None:
@@ -114,8 +118,9 @@ class TaskBook:
     def _write(self, to_journal: Callable[[Task], Task | None], task: Task) -> Task | None:
         try:
             written = to_journal(task)
-        except JournalUnavailable:
-            # The connection may have broken after the change was made.
+        except (JournalUnavailable, StorageFull):
+            # The connection may have broken after the change was made; and what a dead manager left is
+            # still to be taken over when there is room.
             self._in_doubt = True
             raise
         if written is None:

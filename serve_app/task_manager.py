@@ -12,6 +12,7 @@ Methods that take an `owner` see only the tasks of this owner, and all tasks for
 TaskNotFound for any other.
 """
 
+import contextlib
 import logging
 import math
 import time
@@ -31,6 +32,9 @@ from serve_app.task import Stage, Task, TaskPage, TaskReport, TaskSnapshot, Task
 from serve_app.task_book import TaskBook
 from serve_app.task_store import TaskStore
 
+# Of the time since leases were last looked at, this share of a lease counts as watched.
+_WATCHED_LEASES = 1 / 3
+
 # Told to clients of a full queue while nothing is known of how long tasks take.
 _UNKNOWN_WAIT_S = 30.0
 
@@ -39,11 +43,16 @@ logger = logging.getLogger("ray.serve")
 
 @dataclass
 class _Watch:
-    """When an attempt last reported, and when its counter last rose."""
+    """When an attempt last reported, and when its counter last rose, by the steady clock."""
 
     reported_at: float
     progressed_at: float
     counter: int = -1
+
+    def overlook(self, seconds: float, now: float) -> None:
+        """Take no account of so many seconds, which ended just now."""
+        self.reported_at = min(now, self.reported_at + seconds)
+        self.progressed_at = min(now, self.progressed_at + seconds)
 
 
 class TaskManager:
@@ -59,7 +68,8 @@ class TaskManager:
         max_pending_per_owner: most tasks of one owner that wait; those without an owner are not counted.
         has_room: whether the disk has room for another task. Without, tasks are refused and the
             accepted ones wait; an attempt that is lost meanwhile is no failure.
-        clock: seconds since the epoch.
+        clock: seconds since the epoch, for the journal.
+        steady_clock: seconds since any moment, for leases and pauses: one that nobody sets.
     """
 
     def __init__(
@@ -74,6 +84,7 @@ class TaskManager:
         max_pending_per_owner: int,
         has_room: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
+        steady_clock: Callable[[], float] = time.monotonic,
     ):
         self._store = store
         self._leadership = Leadership(store, name, lease_s)
@@ -85,11 +96,12 @@ class TaskManager:
         self._max_pending_per_owner = max_pending_per_owner
         self._has_room = has_room
         self._clock = clock
+        self._steady_clock = steady_clock
         self._forecast = Forecast()
         self._watches: dict[tuple[str, int], _Watch] = {}
         self._retry_at: dict[str, float] = {}
         self._handing_out = True
-        self._started_at = clock()
+        self._looked_at = steady_clock()
         self.refresh()
 
     def admit(self, owner: str | None, idempotency_key: str | None) -> None:
@@ -154,12 +166,11 @@ class TaskManager:
         # Where another manager was faster, there is another state to look at.
         return self.cancel(task_id, owner) if ended is None else self._look(ended)
 
-    def delete(self, task_id: str, owner: str | None) -> TaskSnapshot | None:
-        """Forget a finished task and return None; cancel any other and return it."""
-        if not self._visible(task_id, owner).status.final:
-            return self.cancel(task_id, owner)
-        self._store.delete(task_id)
-        return None
+    def remove(self, task_id: str, owner: str | None) -> None:
+        """Forget a finished task; one that is not finished, not there or another's is left as it is."""
+        task = self._book.find(task_id)
+        if task is not None and owner in (None, task.owner):
+            self._store.delete(task_id)
 
     def claim(self, ticket_id: str, engine: str) -> Task | None:
         """The next task of this engine, now processing, or None when there is nothing to do.
@@ -180,7 +191,7 @@ class TaskManager:
         task = self._book.attempt(report.task_id, report.attempt)
         if task is None:
             return False
-        now, watch = self._clock(), self._watch(task)
+        now, watch = self._steady_clock(), self._watch(task)
         watch.reported_at = now
         if report.counter > watch.counter:
             watch.counter, watch.progressed_at = report.counter, now
@@ -218,8 +229,15 @@ class TaskManager:
             error = f"the service failed {failures} times while making this video; the last time: {reason}"
             self._finish(replace(task, status=TaskStatus.FAILED, error=error, failures=failures))
         else:
-            self._retry_at[task_id] = self._clock() + 2.0 ** (failures - 1)
+            self._retry_at[task_id] = self._steady_clock() + 2.0 ** (failures - 1)
             self._requeue(replace(task, failures=failures))
+
+    def hand_back(self, task_id: str, attempt: int) -> None:
+        """The attempt ended by no fault of its own: the task waits for another, and nothing is counted."""
+        task = self._book.attempt(task_id, attempt)
+        if task is not None:
+            logger.warning("task %s: attempt %d handed back", task_id, attempt)
+            self._requeue(task)
 
     def ticket_ended(self, ticket_id: str, reason: str) -> None:
         """A ticket is over; an attempt that it still holds is lost."""
@@ -230,13 +248,22 @@ class TaskManager:
     def refresh(self) -> None:
         """Stay alive for other managers on the journal, and take note of what they did."""
         for task in self._book.refresh(self._clock()):
-            # It was handed out by a cluster that is gone, for which the task can't be blamed.
-            self._requeue(task)
+            # It was handed out by a cluster that is gone, for which the task can't be blamed. While a full
+            # disk keeps it there, the others are watched over all the same.
+            with contextlib.suppress(StorageFull):
+                self._requeue(task)
+        # A replica may still work for our predecessor: from now on it has one lease to report.
+        self._watches = {_attempt(task): self._watch(task) for task in self._book.processing()}
 
     def expire(self) -> None:
-        """Give up the attempts whose lease ran out or that stand still."""
-        now = self._clock()
-        self._watches = {(task.id, task.attempt): self._watch(task) for task in self._book.processing()}
+        """Give up the attempts whose lease ran out or that stand still.
+
+        To be called every second. If it was not, as by a machine that was asleep or a process that stood
+        still, reports may be waiting to be heard: what nobody watched is no silence.
+        """
+        now = self._steady_clock()
+        self._overlook(now - self._looked_at - self._lease_s * _WATCHED_LEASES, now)
+        self._looked_at = now
         for task in self._book.processing():
             watch = self._watch(task)
             if now - watch.reported_at > self._lease_s:
@@ -293,17 +320,21 @@ class TaskManager:
     def _claimable(self, engine: str) -> Iterator[Task]:
         if not (self._handing_out and self._leadership.leading and self._has_room()):
             return
-        now = self._clock()
+        now = self._steady_clock()
         yield from (task for task in self._book.pending(engine) if self._retry_at.get(task.id, 0) <= now)
 
     def _watch(self, task: Task) -> _Watch:
-        # A replica may still work for our predecessor: from our start on it has one lease to report.
-        since = max(task.started_at or 0.0, self._started_at)
-        return self._watches.setdefault((task.id, task.attempt), _Watch(since, since))
+        now = self._steady_clock()
+        return self._watches.setdefault(_attempt(task), _Watch(now, now))
+
+    def _overlook(self, seconds: float, now: float) -> None:
+        if seconds > 0:
+            for watch in self._watches.values():
+                watch.overlook(seconds, now)
 
     def _start(self, task: Task, ticket_id: str) -> Task | None:
         self._retry_at.pop(task.id, None)
-        return self._book.save(
+        started = self._book.save(
             replace(
                 task,
                 status=TaskStatus.PROCESSING,
@@ -314,6 +345,9 @@ class TaskManager:
                 started_at=self._clock(),
             ),
         )
+        if started is not None:
+            self._watch(started)
+        return started
 
     def _requeue(self, task: Task) -> None:
         self._book.save(
@@ -337,6 +371,10 @@ class TaskManager:
             self._retry_at.pop(task.id, None)
             self._forecast.learn(finished)
         return finished
+
+
+def _attempt(task: Task) -> tuple[str, int]:
+    return task.id, task.attempt
 
 
 def _as_reported(task: Task, report: TaskReport) -> Task:

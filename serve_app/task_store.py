@@ -75,9 +75,10 @@ class TaskStore:
         return saved if changed else None
 
     def delete(self, task_id: str) -> None:
-        """Forget a task; one that is not there is no error."""
+        """Forget a finished task; one that is not finished stays, and one that is not there is no error."""
+        finished = tasks.c.status.in_(_FINAL)
         with self._begin() as connection:
-            connection.execute(tasks.delete().where(tasks.c.id == task_id))
+            connection.execute(tasks.delete().where(tasks.c.id == task_id, finished))
 
     def get(self, task_id: str) -> Task | None:
         """The task with this id, or None."""
@@ -101,6 +102,16 @@ class TaskStore:
         """Every task that is neither completed nor failed, in the order of submission."""
         query = tasks.select().where(tasks.c.status.not_in(_FINAL))
         return self._select(query.order_by(tasks.c.sequence))
+
+    def counts(self) -> dict[TaskStatus, int]:
+        """How many tasks are pending and how many processing."""
+        return {
+            status: self._count(tasks.c.status == status.value) for status in TaskStatus if not status.final
+        }
+
+    def pending_of(self, owner: str) -> int:
+        """How many tasks of this owner are pending."""
+        return self._count(tasks.c.status == TaskStatus.PENDING.value, tasks.c.owner == owner)
 
     def finished_before(self, time: float, limit: int) -> list[Task]:
         """Tasks that ended before this time (seconds since the epoch), the oldest first."""
@@ -151,6 +162,11 @@ class TaskStore:
     def close(self) -> None:
         """Give the database's connections back."""
         self._engine.dispose()
+
+    def _count(self, *conditions: sa.ColumnElement[bool]) -> int:
+        query = sa.select(sa.func.count()).select_from(tasks).where(*conditions)
+        with self._begin() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def _select(self, query: sa.Select[Any]) -> list[Task]:
         with self._begin() as connection:

@@ -23,27 +23,44 @@ def programs() -> Path | None:
     return max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 
 
+class Postgres:
+    """A server that listens on a socket in its own folder, and what a test may do to it."""
+
+    def __init__(self, bin_folder: Path, folder: Path):
+        self._bin_folder = bin_folder
+        self._folder = folder
+        # Of its first database.
+        self.url = f"postgresql://postgres@/postgres?host={folder}"
+        self._run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
+
+    def start(self) -> None:
+        """Returns when it takes connections."""
+        self._run("pg_ctl", "start", "--wait", "-o", f"{_OPTIONS} -k {self._folder}")
+
+    def stop(self) -> None:
+        """As if it had crashed: connections break."""
+        self._run("pg_ctl", "stop", "--wait", "--mode=immediate")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._bin_folder / program), "-D", str(self._folder / "data"), *arguments]
+        with self._folder.with_name(f"{self._folder.name}.log").open("a") as log:
+            subprocess.run(command, user=_USER, cwd=self._folder, stdout=log, stderr=log, check=True)
+
+
 @contextmanager
-def run_postgres(bin_folder: Path) -> Iterator[str]:
-    """A new server that listens on a socket in its own folder; yields the URL of its first database."""
+def run_postgres(bin_folder: Path) -> Iterator[Postgres]:
+    """A new server, which must run at the end."""
     # Another user must reach it, and the path of a socket must be short.
     folder = Path(tempfile.mkdtemp(prefix="postgres-", dir="/tmp"))
     if _USER:
         shutil.chown(folder, _USER)
-    data = folder / "data"
-
-    def run(program: str, *arguments: str) -> None:
-        command = [str(bin_folder / program), "-D", str(data), *arguments]
-        with (folder.parent / f"{folder.name}.log").open("a") as log:
-            subprocess.run(command, user=_USER, cwd=folder, stdout=log, stderr=log, check=True)
-
     try:
-        run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
-        run("pg_ctl", "start", "--wait", "-o", f"{_OPTIONS} -k {folder}")
+        server = Postgres(bin_folder, folder)
+        server.start()
         try:
-            yield f"postgresql://postgres@/postgres?host={folder}"
+            yield server
         finally:
-            run("pg_ctl", "stop", "--wait", "--mode=immediate")
+            server.stop()
     finally:
         shutil.rmtree(folder)
-        (folder.parent / f"{folder.name}.log").unlink()
+        folder.with_name(f"{folder.name}.log").unlink()

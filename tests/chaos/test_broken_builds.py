@@ -52,8 +52,8 @@ def test_a_manager_without_a_journal_is_caught(folder, release):
 
 
 def test_a_manager_without_leases_is_caught(folder, release):
-    first_line = '"""Give up the attempts whose lease ran out or that stand still."""\n'
-    release.replace(MANAGER, first_line, f"{first_line}        return\n")
+    before_the_leases = "        self._looked_at = now\n"
+    release.replace(MANAGER, before_the_leases, f"{before_the_leases}        return\n")
     assert any("was not taken back" in miss for miss in misses(folder, release, "engine_frozen"))
 
 

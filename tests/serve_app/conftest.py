@@ -2,7 +2,9 @@
 
 import itertools
 import os
+import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,13 +20,19 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server of our own."""
+def postgres_programs() -> Path:
+    """The folder of PostgreSQL's programs."""
     bin_folder = programs()
     if bin_folder is None:
         pytest.skip("PostgreSQL's initdb is not installed")
-    with run_postgres(bin_folder) as url:
-        yield url
+    return bin_folder
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_programs: Path) -> Iterator[str]:
+    """A PostgreSQL server of our own."""
+    with run_postgres(postgres_programs) as server:
+        yield server.url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -43,17 +51,55 @@ def store(journal_url: str) -> Iterator[TaskStore]:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk() -> Iterator[Path]:
     """A disk of one MiB."""
     if not hasattr(os, "getuid") or os.getuid() != 0:
         pytest.skip("only root can mount a small disk")
-    disk = tmp_path / "disk"
-    disk.mkdir()
+    # PostgreSQL, which is another user, must reach it.
+    disk = Path(tempfile.mkdtemp(prefix="small-disk-", dir="/tmp"))
+    disk.chmod(0o755)
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=False)
     if mounted.returncode != 0:
+        disk.rmdir()
         pytest.skip("mounting is not allowed here")
     yield disk
     subprocess.run(["umount", "--lazy", disk], check=True)
+    disk.rmdir()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def small_journal_url(request: pytest.FixtureRequest, small_disk: Path) -> Iterator[str]:
+    """One after the other, the URL of an empty journal of each kind on the small disk."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{small_disk / 'tasks.db'}"
+        return
+    server_url = request.getfixturevalue("postgres_url")
+    shutil.chown(small_disk, "postgres")
+    _execute(server_url, f"CREATE TABLESPACE small LOCATION '{small_disk}'")
+    database_url = _new_database(server_url)
+    yield f"{database_url}&options=-cdefault_tablespace=small"
+    _execute(server_url, f"DROP DATABASE {sa.make_url(database_url).database} WITH (FORCE)")
+    _execute(server_url, "DROP TABLESPACE small")
+
+
+@pytest.fixture
+def small_store(small_journal_url: str) -> Iterator[TaskStore]:
+    store = TaskStore(small_journal_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of made-up weights for EchoMimic's small sibling."""
+    pytest.importorskip("torch")
+    from models.echomimic.config import TINY
+    from tests.models.echomimic.published import write_layout
+    from tests.parity.rules import Rules
+
+    folder = tmp_path_factory.mktemp("weights")
+    write_layout(Rules().networks(TINY), folder)
+    return folder
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -88,8 +134,12 @@ def receiver() -> Iterator[ThreadingHTTPServer]:
 
 def _new_database(server_url: str) -> str:
     name = f"tasks_{next(_numbers)}"
+    _execute(server_url, f"CREATE DATABASE {name}")
+    return server_url.replace("/postgres?", f"/{name}?")
+
+
+def _execute(server_url: str, statement: str) -> None:
     engine = sa.create_engine(server_url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        connection.execute(sa.text(statement))
     engine.dispose()
-    return server_url.replace("/postgres?", f"/{name}?")

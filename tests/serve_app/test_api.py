@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import io
 import json
 import re
 import uuid
@@ -9,8 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
-from serve_app.settings import DEPLOYMENTS
+from serve_app.api import create_api
+from serve_app.engine_choice import EngineChoice
+from serve_app.errors import JournalUnavailable, ManagerUnavailable, StorageFull
+from serve_app.manager_actor import ManagerClient
+from serve_app.settings import DEPLOYMENTS, Settings
+from serve_app.storage import Storage
+from tests.serve_app.managers import ManagerHere, new_manager
+from tests.serve_app.tasks import new_task, report_of
 from tests.service import poll
 
 
@@ -40,6 +49,12 @@ def assert_error(response, status_code, kind, field=None):
     assert body["error"].get("field") == field
     assert body["detail"] == body["error"]["message"] != ""
     return body["error"]
+
+
+def client_of(manager, **settings):
+    """A client of an API that runs in this process, with this way to a manager."""
+    api = create_api(Settings(**settings), EngineChoice("preview", {"echomimic": "no weights"}), manager)
+    return TestClient(api, base_url="http://127.0.0.1")
 
 
 class TestGenerateVideo:
@@ -408,6 +423,59 @@ class TestCancel:
         assert list((service.folder / "data").glob(f"*/{task_id}")) == []
 
 
+class TestDelete:
+    """Without a replica, and with a manager that is called twice, as when its first answer got lost."""
+
+    @pytest.fixture
+    def manager(self, store):
+        return new_manager(store)
+
+    @pytest.fixture
+    def storage(self, tmp_path):
+        return Storage(tmp_path / "data")
+
+    @pytest.fixture
+    def client(self, manager, storage):
+        with client_of(ManagerHere(manager, times=2), data_dir=storage.root) as client:
+            yield client
+
+    @pytest.fixture
+    def task(self, manager, storage):
+        """A task with its uploads that is being worked on."""
+        manager.submit(new_task("a"))
+        for upload in (storage.reference_image("a"), storage.audio_file("a")):
+            storage.save_upload(io.BytesIO(b"content"), upload)
+        return manager.claim("ticket", "preview")
+
+    def test_a_running_task_is_cancelled_and_still_there(self, client, task):
+        answer = client.delete("/task/a")
+        assert (answer.status_code, answer.json()["cancelled"]) == (200, True)
+        assert client.get("/task/a").json()["error"] == "cancelled"
+
+    def test_a_finished_task_goes_with_its_files(self, client, manager, storage, task):
+        manager.complete(report_of(task), "attempt-1.mp4")
+        assert client.delete("/task/a").status_code == 204
+        assert_error(client.get("/task/a"), 404, "task_not_found", "task_id")
+        assert not storage.reference_image("a").exists()
+
+    def test_one_that_is_completed_while_it_is_looked_at_goes_as_well(
+        self, client, manager, task, monkeypatch
+    ):
+        looked_at = manager.snapshot("a", owner=None)
+        monkeypatch.setattr(manager, "snapshot", lambda _task_id, _owner: looked_at)
+        manager.complete(report_of(task), "attempt-1.mp4")
+        assert client.delete("/task/a").status_code == 204
+
+    def test_a_full_disk_has_room_again(self, client, manager, storage, task, store, monkeypatch):
+        def write(_task_id):
+            if storage.reference_image("a").exists():
+                raise StorageFull
+
+        monkeypatch.setattr(store, "delete", write)
+        manager.complete(report_of(task), "attempt-1.mp4")
+        assert client.delete("/task/a").status_code == 204
+
+
 class TestTasks:
     def test_the_newest_come_first_page_by_page(self, service, post):
         ids = [post({"length": "2"}).json()["task_id"] for _ in range(3)]
@@ -443,6 +511,17 @@ class TestHealth:
         assert health["engine"] == "preview"
         assert not health["engines"]["echomimic"]["ready"]
         assert "weights are missing" in health["engines"]["echomimic"]["reason"]
+
+    @pytest.mark.parametrize("error", [ManagerUnavailable, JournalUnavailable])
+    def test_why_there_is_no_manager_is_told(self, monkeypatch, error):
+        async def fail(_method):
+            raise error("the reason")
+
+        manager = ManagerClient(Settings(), timeout_s=1)
+        monkeypatch.setattr(manager, "call", fail)
+        with client_of(manager) as client:
+            health = client.get("/health").json()
+        assert (health["ready"], health["reason"]) == (False, "the reason")
 
 
 class TestPages:

@@ -12,17 +12,6 @@ SMALL = {"width": 128, "height": 128, "length": 24, "steps": 4}
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    from models.echomimic.config import TINY
-    from tests.models.echomimic.published import write_layout
-    from tests.parity.rules import Rules
-
-    folder = tmp_path_factory.mktemp("weights")
-    write_layout(Rules().networks(TINY), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def diffusion(tmp_path_factory, weights):
     """A service whose default engine is the small EchoMimic, with the preview scaled to zero."""
     echomimic = {"preset": "tiny", "weights_dir": str(weights), "num_gpus": 0, "num_cpus": 0.8}

@@ -3,6 +3,7 @@
 import pytest
 
 from serve_app.task_store import TaskStore
+from tests.postgres import run_postgres
 from tests.service import poll, run_service
 
 
@@ -44,6 +45,25 @@ def test_a_waiting_task_outlives_the_manager(fragile, running_task, astronaut_fi
     assert fragile.wait(running_task)["status"] == "completed"
 
 
+def test_a_manager_that_died_without_its_database_starts_when_it_is_back(
+    tmp_path, postgres_programs, astronaut_file, speech_file
+):
+    with run_postgres(postgres_programs) as database:
+        one_replica = {"max_replicas": 1}
+        with run_service(tmp_path, database_url=database.url, preview=one_replica) as service:
+            ids = [service.submit(astronaut_file, speech_file, width=512, length=75) for _ in range(2)]
+            service.wait_for(ids[0], lambda task: task["frames_generated"] > 0)
+            database.stop()
+            (manager,) = service.processes("TaskManagerActor")
+            manager.kill()
+            refused = poll(lambda: _refusal(service, "cannot start"))
+            database.start()
+            # Nobody asks the service, and it recovers all the same.
+            tasks = poll(lambda: _finished(database.url, ids))
+    assert "Traceback" not in refused
+    assert [(task.status.value, task.attempt) for task in tasks] == [("completed", 1)] * 2
+
+
 @pytest.mark.timeout(400)
 def test_ctrl_c_hands_running_work_to_the_next_start(tmp_path, astronaut_file, speech_file):
     with run_service(tmp_path) as first:
@@ -76,6 +96,20 @@ def test_a_wrong_builder_argument_is_named(tmp_path):
     with run_service(tmp_path, until_ready=False, preview={"max_replica": 3}) as service:
         log = poll(lambda: _log_naming(service, "preview.max_replica"))
     assert "Extra inputs are not permitted" in log
+
+
+def _refusal(service, words):
+    """The text of a 503 with these words."""
+    response = service.http.get("/tasks")
+    return response.text if response.status_code == 503 and words in response.text else None
+
+
+def _finished(journal_url, ids):
+    """The tasks, once all of them are finished."""
+    store = TaskStore(journal_url)
+    tasks = [store.get(task_id) for task_id in ids]
+    store.close()
+    return tasks if all(task.status.final for task in tasks) else None
 
 
 def _log_naming(service, argument):

@@ -5,22 +5,15 @@ import uuid
 
 import pytest
 
+from serve_app.errors import StorageFull
 from serve_app.storage import Storage
 from serve_app.sweeper import Sweeper
 from serve_app.task import TaskStatus
-from serve_app.task_store import TaskStore
 from tests.serve_app.tasks import new_task
 
 NOW = 1_000_000.0
 HOUR = 3600.0
 DAY = 24 * HOUR
-
-
-@pytest.fixture
-def store(tmp_path):
-    store = TaskStore(f"sqlite:///{tmp_path / 'tasks.db'}")
-    yield store
-    store.close()
 
 
 @pytest.fixture
@@ -75,6 +68,40 @@ def test_a_task_has_its_time(store, storage, sweep, write):
     assert store.get(young) is not None
     assert left(storage) == ["attempt-2.mp4"]
     assert storage.video(young, "attempt-2.mp4").exists()
+
+
+@pytest.fixture
+def unwritable(store, monkeypatch):
+    """The journal, on a disk that is full."""
+
+    def refuse(_task_id):
+        raise StorageFull
+
+    monkeypatch.setattr(store, "delete", refuse)
+    return store
+
+
+def test_a_full_disk_is_freed_although_nothing_can_be_written_down(unwritable, storage, sweep, write):
+    write(completed(unwritable, 7 * DAY + 1), "attempt-2.mp4")
+    write(completed(unwritable, HOUR + 1), "attempt-2.mp4")
+    write(add(unwritable, status=TaskStatus.FAILED, finished_at=NOW), "attempt-1.mp4.part", age=0)
+    write(str(uuid.uuid4()), "attempt-1.mp4")
+    with pytest.raises(StorageFull):
+        sweep()
+    assert left(storage) == ["attempt-2.mp4", "audio_file", "reference_image"]
+
+
+def test_files_that_cannot_be_removed_keep_no_others(store, storage, sweep, write):
+    ids = [completed(store, 1) for _ in range(3)]
+    for task_id in ids:
+        write(task_id, "attempt-1.mp4", "attempt-2.mp4")
+    stubborn = storage.video(ids[1], "attempt-1.mp4")
+    stubborn.unlink()
+    stubborn.mkdir()
+    old = completed(store, 7 * DAY + 1)
+    sweep()
+    assert [task_id for task_id in ids if storage.video(task_id, "attempt-1.mp4").exists()] == [ids[1]]
+    assert store.get(old) is None
 
 
 def test_many_old_tasks_go_at_once(store, sweep):

@@ -8,6 +8,8 @@ import pytest
 from serve_app.errors import IdempotencyKeyReused, QueueFull, StorageFull, TaskFinished, TaskNotFound
 from serve_app.task import Stage, TaskStatus
 from serve_app.task_manager import TaskManager
+from tests.serve_app.disk import fill, write_much
+from tests.serve_app.managers import new_manager
 from tests.serve_app.tasks import new_task, report_of
 
 LEASE_S = 15.0
@@ -15,9 +17,15 @@ STALL_S = 300.0
 
 
 class Clock:
+    """The clock on the wall, which somebody may set, and one that only runs."""
+
     now = 1_000.0
+    set_by = 0.0
 
     def __call__(self) -> float:
+        return self.now + self.set_by
+
+    def steady(self) -> float:
         return self.now
 
 
@@ -39,15 +47,8 @@ def disk():
 
 
 def start(store, clock, **changes):
-    limits = {
-        "name": "the manager",
-        "lease_s": LEASE_S,
-        "stall_timeout_s": STALL_S,
-        "max_failures": 3,
-        "max_pending": 1000,
-        "max_pending_per_owner": 100,
-    }
-    return TaskManager(store, **{**limits, **changes}, clock=clock)
+    limits = {"lease_s": LEASE_S, "stall_timeout_s": STALL_S}
+    return new_manager(store, **{**limits, **changes}, clock=clock, steady_clock=clock.steady)
 
 
 @pytest.fixture
@@ -61,6 +62,13 @@ def look(manager, task_id):
 
 def state(manager, task_id):
     return look(manager, task_id).task
+
+
+def watch(manager, clock, seconds):
+    """Time passes, and leases are looked at every second."""
+    for _ in range(int(seconds)):
+        clock.now += 1
+        manager.expire()
 
 
 def finish(manager, ticket="ticket"):
@@ -181,18 +189,32 @@ class TestWebhook:
         assert store.get("a").webhook_at is None
 
 
-class TestDelete:
-    def test_a_finished_task_is_forgotten(self, manager):
+class TestRemove:
+    def test_a_finished_task_is_forgotten_however_often_it_is_asked(self, manager):
         manager.submit(new_task("a"))
         finish(manager)
-        assert manager.delete("a", owner=None) is None
+        for _ in range(2):
+            manager.remove("a", owner=None)
         with pytest.raises(TaskNotFound):
             look(manager, "a")
 
-    def test_an_unfinished_task_is_cancelled_first_and_forgotten_when_asked_again(self, manager):
-        manager.submit(new_task("a"))
-        assert manager.delete("a", owner=None).task.cancelled
-        assert manager.delete("a", owner=None) is None
+    def test_a_task_that_is_not_finished_stays(self, manager):
+        for name in "ab":
+            manager.submit(new_task(name))
+        running = manager.claim("ticket", "preview")
+        for name in "ab":
+            manager.remove(name, owner=None)
+        assert manager.complete(report_of(running), "attempt-1.mp4")
+        assert manager.claim("another", "preview").id == "b"
+
+    def test_another_s_task_stays(self, manager):
+        manager.submit(new_task("a", owner="ann"))
+        finish(manager)
+        manager.remove("a", owner="bob")
+        assert state(manager, "a").status is TaskStatus.COMPLETED
+        manager.remove("a", owner="ann")
+        with pytest.raises(TaskNotFound):
+            look(manager, "a")
 
 
 class TestOwners:
@@ -201,7 +223,7 @@ class TestOwners:
         for name, owner in (("a", "ann"), ("b", "bob"), ("c", "ann")):
             manager.submit(new_task(name, owner=owner, idempotency_key="k" if name != "c" else None))
 
-    @pytest.mark.parametrize("method", [TaskManager.snapshot, TaskManager.cancel, TaskManager.delete])
+    @pytest.mark.parametrize("method", [TaskManager.snapshot, TaskManager.cancel])
     def test_another_s_task_is_not_there(self, manager, method):
         with pytest.raises(TaskNotFound):
             method(manager, "b", owner="ann")
@@ -242,7 +264,7 @@ class TestIdempotency:
     def test_a_deleted_task_frees_its_key(self, manager):
         manager.submit(new_task("a", idempotency_key="k", fingerprint="f"))
         finish(manager)
-        manager.delete("a", owner=None)
+        manager.remove("a", owner=None)
         assert manager.submit(new_task("b", idempotency_key="k", fingerprint="g")).id == "b"
 
 
@@ -368,6 +390,32 @@ class TestFullDisk:
         disk.full = True
         assert manager.complete(report, "attempt-1.mp4")
 
+    def test_a_successor_knows_every_task_while_nothing_can_be_written(self, small_store, small_disk, clock):
+        manager = start(small_store, clock)
+        manager.submit(new_task("running"))
+        manager.submit(new_task("waiting"))
+        report = report_of(manager.claim("ticket", "preview"))
+        fill(small_disk)
+        with pytest.raises(StorageFull):
+            write_much(small_store)
+        clock.now += LEASE_S + 1
+        successor = start(small_store, clock, has_room=lambda: False)
+        assert successor.report(report)
+        assert look(successor, "waiting").queue_position == 1
+
+    def test_what_a_dead_cluster_held_waits_for_room(self, small_store, small_disk, clock):
+        old = start(small_store, clock, name="old")
+        old.submit(new_task("a"))
+        old.claim("ticket", "preview")
+        ballast = fill(small_disk)
+        with pytest.raises(StorageFull):
+            write_much(small_store)
+        clock.now += LEASE_S + 1
+        new = start(small_store, clock, name="new")
+        ballast.unlink()
+        new.refresh()
+        assert (state(new, "a").status, state(new, "a").failures) == (TaskStatus.PENDING, 0)
+
 
 class TestProgress:
     def test_a_report_is_seen_in_the_task(self, manager):
@@ -438,6 +486,7 @@ class TestFencing:
         manager.submit(new_task("a"))
         manager.claim("1", "preview")
         manager.hand_out(False)
+        manager.hand_back("a", 1)
         manager.reject("a", 1, "too late")
         manager.lose("a", 1, "too late")
         assert state(manager, "a").status is TaskStatus.PENDING
@@ -504,24 +553,62 @@ class TestFaults:
     def test_silence_longer_than_the_lease_loses_the_attempt(self, manager, clock):
         manager.submit(new_task("a"))
         task = manager.claim("ticket", "preview")
-        clock.now += LEASE_S - 1
+        watch(manager, clock, LEASE_S - 1)
         assert manager.report(report_of(task))
-        clock.now += LEASE_S - 1
-        manager.expire()
+        watch(manager, clock, LEASE_S)
         assert state(manager, "a").status is TaskStatus.PROCESSING
-        clock.now += 2
-        manager.expire()
+        watch(manager, clock, 1)
         assert state(manager, "a").status is TaskStatus.PENDING
 
     def test_reports_without_progress_lose_the_attempt(self, manager, clock):
         manager.submit(new_task("a"))
         task = manager.claim("ticket", "preview")
-        for _ in range(int(STALL_S / 10) + 1):
+        for _ in range(int(STALL_S / 10)):
             assert manager.report(report_of(task, counter=5))
-            clock.now += 10
-        manager.expire()
+            watch(manager, clock, 10)
+        assert state(manager, "a").status is TaskStatus.PROCESSING
+        watch(manager, clock, 1)
         assert state(manager, "a").status is TaskStatus.PENDING
         assert state(manager, "a").failures == 1
+
+    def test_what_nobody_watched_is_no_silence(self, manager, clock):
+        manager.submit(new_task("a"))
+        task = manager.claim("ticket", "preview")
+        for _ in range(3):
+            # The machine was asleep, and leases are looked at before the replica is heard.
+            clock.now += 3600
+            manager.expire()
+            assert manager.report(report_of(task))
+        assert (state(manager, "a").status, state(manager, "a").failures) == (TaskStatus.PROCESSING, 0)
+        watch(manager, clock, LEASE_S + 1)
+        assert state(manager, "a").status is TaskStatus.PENDING
+
+    def test_what_was_heard_after_a_long_sleep_counts_from_then_on(self, manager, clock):
+        manager.submit(new_task("a"))
+        task = manager.claim("ticket", "preview")
+        clock.now += 3600
+        assert manager.report(report_of(task))
+        manager.expire()
+        watch(manager, clock, LEASE_S + 1)
+        assert state(manager, "a").status is TaskStatus.PENDING
+
+    @pytest.mark.parametrize("set_by", [86_400, -86_400])
+    def test_a_clock_that_is_set_ends_no_lease_and_makes_no_task_wait(self, manager, clock, set_by):
+        manager.submit(new_task("a"))
+        manager.submit(new_task("b"))
+        self.lose_once(manager, clock)
+        running = manager.claim("ticket of b", "preview")
+        clock.set_by += set_by
+        watch(manager, clock, 2)
+        assert manager.report(report_of(running))
+        manager.refresh()
+        assert manager.claim("ticket of a", "preview").id == "a"
+
+    def test_an_attempt_that_is_handed_back_is_no_failure_and_repeated_at_once(self, manager):
+        manager.submit(new_task("a"))
+        manager.hand_back("a", manager.claim("1", "preview").attempt)
+        assert (state(manager, "a").status, state(manager, "a").failures) == (TaskStatus.PENDING, 0)
+        assert manager.claim("2", "preview").attempt == 2
 
     def test_work_handed_back_is_no_failure(self, manager):
         manager.submit(new_task("a"))
@@ -545,10 +632,9 @@ class TestRestart:
         manager.submit(new_task("a"))
         task = manager.claim("ticket", "preview")
         successor = start(store, clock)
-        clock.now += LEASE_S - 1
+        watch(successor, clock, LEASE_S - 1)
         assert successor.report(report_of(task))
-        clock.now += LEASE_S - 1
-        successor.expire()
+        watch(successor, clock, LEASE_S - 1)
         assert successor.complete(report_of(task), "attempt-1.mp4")
         assert state(successor, "a").attempt == 1
 
@@ -556,8 +642,7 @@ class TestRestart:
         manager.submit(new_task("a"))
         manager.claim("ticket", "preview")
         successor = start(store, clock)
-        clock.now += LEASE_S + 1
-        successor.expire()
+        watch(successor, clock, LEASE_S + 1)
         assert state(successor, "a").status is TaskStatus.PENDING
 
     def test_a_finished_task_is_still_known(self, manager, store, clock):
@@ -625,7 +710,7 @@ class TestTwoManagers:
         for _ in range(4):
             self.pass_time(clock, old, new, seconds=10)
             assert old.report(report_of(task, counter=int(clock.now)))
-            old.expire()
+            watch(old, clock, 1)
         assert old.complete(report_of(task), "attempt-1.mp4")
         new.refresh()
         assert (state(new, "running").status, state(new, "running").attempt) == (TaskStatus.COMPLETED, 1)
@@ -636,6 +721,25 @@ class TestTwoManagers:
         new.refresh()
         assert old.claim("1", "preview") is None
         assert new.claim("2", "preview").id == "running"
+
+    def test_both_know_how_much_is_to_do(self, old, new):
+        old.refresh()
+        for manager in (old, new):
+            assert manager.counts() == {TaskStatus.PENDING: 1, TaskStatus.PROCESSING: 1}
+        new.claim("1", "preview")
+        for manager in (old, new):
+            assert manager.counts() == {TaskStatus.PENDING: 0, TaskStatus.PROCESSING: 2}
+
+    def test_both_refuse_what_is_too_much(self, new, store, clock):
+        old = start(store, clock, name="old", max_pending=3, max_pending_per_owner=1)
+        old.submit(new_task("of ann", owner="ann"))
+        old.refresh()
+        with pytest.raises(QueueFull, match="1 tasks of this API key"):
+            old.submit(new_task("too much", owner="ann"))
+        old.submit(new_task("last"))
+        old.refresh()
+        with pytest.raises(QueueFull, match="3 tasks are pending"):
+            old.submit(new_task("too much"))
 
     def test_a_task_submitted_to_the_old_one_is_worked_on_by_the_new_one(self, old, new):
         old.refresh()
@@ -683,6 +787,12 @@ class TestTwoManagers:
 
     def test_the_old_one_leads_again_when_the_new_one_is_gone(self, old, new, clock):
         old.refresh()
+        self.pass_time(clock, old)
+        assert old.claim("1", "preview").id == "waiting"
+
+    def test_a_clock_that_was_set_back_lets_no_manager_outlive_itself(self, old, new, clock):
+        clock.set_by -= 86_400
+        self.pass_time(clock, old, new, seconds=2)
         self.pass_time(clock, old)
         assert old.claim("1", "preview").id == "waiting"
 

@@ -1,6 +1,5 @@
 """The journal keeps every field of a task, in the order of submission, across restarts."""
 
-import contextlib
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from serve_app.journal_schema import SCHEMA_VERSION
 from serve_app.launcher import ROOT
 from serve_app.task import Stage, TaskStatus
 from serve_app.task_store import TaskStore
+from tests.serve_app.disk import fill, write_much
 from tests.serve_app.tasks import new_task
 
 JOURNAL_1 = (ROOT / "tests" / "data" / "journal_1.sql").read_text()
@@ -25,20 +25,6 @@ def database(url):
     with engine.begin() as connection:
         yield connection
     engine.dispose()
-
-
-def fill(disk):
-    """Write a file until the disk is full; returns its path."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-    return ballast
-
-
-def add_many(store):
-    for number in range(1000):
-        store.add(new_task(f"task {number}", error="x" * 1000))
 
 
 def first_release(url):
@@ -98,10 +84,17 @@ def test_the_same_id_is_accepted_only_once(store):
 
 
 def test_a_deleted_task_is_gone(store):
-    store.add(new_task("a"))
+    store.add(new_task("a", status=TaskStatus.COMPLETED))
     store.delete("a")
     store.delete("a")
     assert store.get("a") is None
+
+
+@pytest.mark.parametrize("status", [TaskStatus.PENDING, TaskStatus.PROCESSING])
+def test_a_task_that_is_not_finished_cannot_be_deleted(store, status):
+    store.add(new_task("a", status=status))
+    store.delete("a")
+    assert store.get("a").status is status
 
 
 class TestRevisions:
@@ -112,7 +105,7 @@ class TestRevisions:
         assert store.get("a").progress == 0.5
 
     def test_a_task_that_is_gone_is_not_written(self, store):
-        read = store.add(new_task("a"))
+        read = store.add(new_task("a", status=TaskStatus.FAILED))
         store.delete("a")
         assert store.save(read) is None
         assert store.get("a") is None
@@ -184,6 +177,11 @@ class TestLists:
         assert [task.id for task in store.finished_before(101, 1)] == ["d"]
         assert [task.id for task in store.finished_before(100, 10)] == ["d"]
 
+    def test_unfinished_tasks_are_counted(self, store):
+        store.save(replace(store.get("b"), status=TaskStatus.PROCESSING))
+        assert store.counts() == {TaskStatus.PENDING: 1, TaskStatus.PROCESSING: 1}
+        assert [store.pending_of(owner) for owner in ("ann", "bob")] == [1, 0]
+
     def test_known_tasks_are_told_from_unknown_ones(self, store):
         assert set(store.known(["a", "nobody", "d"])) == {"a", "d"}
 
@@ -239,16 +237,25 @@ class TestFaults:
             assert connection.execute(sa.text("pragma synchronous")).scalar() == 2  # FULL
         store.close()
 
-    def test_a_full_disk_is_told_and_loses_nothing(self, small_disk):
-        store = TaskStore(f"sqlite:///{small_disk}/tasks.db")
-        first = store.add(new_task("first"))
+    def test_a_full_disk_is_told_and_loses_nothing(self, small_store, small_disk):
+        first = small_store.add(new_task("first"))
         ballast = fill(small_disk)
         with pytest.raises(StorageFull):
-            add_many(store)
-        assert store.get("first") == first
+            write_much(small_store)
+        assert small_store.get("first") == first
         ballast.unlink()
-        assert store.add(new_task("later")).sequence == len(store.unfinished())
-        store.close()
+        assert small_store.add(new_task("later"))
+        assert small_store.unfinished()[-1].id == "later"
+
+    def test_a_journal_on_a_full_disk_can_be_opened(self, small_store, small_journal_url, small_disk):
+        small_store.add(new_task("first"))
+        fill(small_disk)
+        with pytest.raises(StorageFull):
+            write_much(small_store)
+        # Whoever wrote it was killed, and closed nothing.
+        later = TaskStore(small_journal_url)
+        assert later.unfinished()[0].id == "first"
+        later.close()
 
     def test_a_database_that_cannot_be_reached_is_told_without_its_address(self, tmp_path):
         with pytest.raises(JournalUnavailable) as caught:

@@ -1,0 +1,22 @@
+"""A disk without room."""
+
+import contextlib
+from pathlib import Path
+
+from serve_app.task_store import TaskStore
+from tests.serve_app.tasks import new_task
+
+
+def fill(disk: Path) -> Path:
+    """Write a file until the disk is full; returns its path."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return ballast
+
+
+def write_much(store: TaskStore) -> None:
+    """More than what a database has set aside on a full disk."""
+    for number in range(1000):
+        store.add(new_task(f"task {number}", error="x" * 1000))
