@@ -106,11 +106,13 @@ class EngineReplica:
 
     async def _give_up(self, task: Task) -> None:
         """Tell the manager of an attempt that failed by no fault of its input that we know of."""
-        if await self._device_computes():
-            reason = "an unexpected error, see the log of the engine's replica"
-            await self._manager.call(TaskManagerActor.lose, task.id, task.attempt, reason)
-        else:
-            await self._manager.call(TaskManagerActor.hand_back, task.id, task.attempt)
+        # A lost device counts as well: the task may be what broke it, and would break one after the other.
+        reason = (
+            "an unexpected error, see the log of the engine's replica"
+            if await self._device_computes()
+            else f"{self._engine.device} does not compute any more"
+        )
+        await self._manager.call(TaskManagerActor.lose, task.id, task.attempt, reason)
 
     async def _device_computes(self) -> bool:
         """Once it does not, it never will: after an error such as an illegal access, CUDA is of no use."""

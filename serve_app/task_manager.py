@@ -232,13 +232,6 @@ class TaskManager:
             self._retry_at[task_id] = self._steady_clock() + 2.0 ** (failures - 1)
             self._requeue(replace(task, failures=failures))
 
-    def hand_back(self, task_id: str, attempt: int) -> None:
-        """The attempt ended by no fault of its own: the task waits for another, and nothing is counted."""
-        task = self._book.attempt(task_id, attempt)
-        if task is not None:
-            logger.warning("task %s: attempt %d handed back", task_id, attempt)
-            self._requeue(task)
-
     def ticket_ended(self, ticket_id: str, reason: str) -> None:
         """A ticket is over; an attempt that it still holds is lost."""
         for task in self._book.processing():

@@ -486,7 +486,6 @@ class TestFencing:
         manager.submit(new_task("a"))
         manager.claim("1", "preview")
         manager.hand_out(False)
-        manager.hand_back("a", 1)
         manager.reject("a", 1, "too late")
         manager.lose("a", 1, "too late")
         assert state(manager, "a").status is TaskStatus.PENDING
@@ -603,12 +602,6 @@ class TestFaults:
         assert manager.report(report_of(running))
         manager.refresh()
         assert manager.claim("ticket of a", "preview").id == "a"
-
-    def test_an_attempt_that_is_handed_back_is_no_failure_and_repeated_at_once(self, manager):
-        manager.submit(new_task("a"))
-        manager.hand_back("a", manager.claim("1", "preview").attempt)
-        assert (state(manager, "a").status, state(manager, "a").failures) == (TaskStatus.PENDING, 0)
-        assert manager.claim("2", "preview").attempt == 2
 
     def test_work_handed_back_is_no_failure(self, manager):
         manager.submit(new_task("a"))
