@@ -104,13 +104,20 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
 
 
 def owner_of(request: Request) -> str | None:
-    """Whose tasks the request may see; None sees everybody's."""
+    """To whom a task belongs that the request submits; None while API keys are off."""
     owner: str | None = getattr(request.state, "owner", None)
     return owner
 
 
 Owner = Annotated[str | None, Depends(owner_of)]
+def seen_by(request: Request) -> str | None:
+    """Whose tasks the request may see; None sees everybody's."""
+    sees: str | None = getattr(request.state, "sees", None)
+    return sees
+
+
 IdempotencyKey = Annotated[
+Sees = Annotated[str | None, Depends(seen_by)]
     str | None,
     Header(
         alias=IDEMPOTENCY_KEY,
@@ -163,11 +170,9 @@ class Routes:
         accepting.add_done_callback(self._accepting.discard)
         return await asyncio.shield(accepting)
 
-    async def task(self, task_id: str, owner: Owner, sign_url: SignUrl) -> TaskResponse:
+    async def task(self, task_id: str, sees: Sees, sign_url: SignUrl) -> TaskResponse:
         """How a task stands."""
-        answer = TaskResponse.of(
-            await self._manager.call(TaskManagerActor.snapshot, task_id, owner), sign_url
-        )
+        answer = TaskResponse.of(await self._manager.call(TaskManagerActor.snapshot, task_id, sees), sign_url)
         why = self._choice.left_out.get(answer.engine)
         if why is not None and answer.status is TaskStatus.PENDING:
             # It was accepted by an earlier start of the service, which had the engine.
@@ -176,7 +181,7 @@ class Routes:
 
     async def tasks(
         self,
-        owner: Owner,
+        sees: Sees,
         sign_url: SignUrl,
         status: TaskStatus | None = None,
         cursor: Annotated[
@@ -186,24 +191,24 @@ class Routes:
     ) -> TaskListResponse:
         """How all tasks stand, newest first."""
         before = None if cursor is None else int(cursor)
-        page = await self._manager.call(TaskManagerActor.page, owner, status, before, limit)
+        page = await self._manager.call(TaskManagerActor.page, sees, status, before, limit)
         return TaskListResponse.of(page, sign_url)
 
-    async def cancel(self, task_id: str, owner: Owner, sign_url: SignUrl) -> TaskResponse:
+    async def cancel(self, task_id: str, sees: Sees, sign_url: SignUrl) -> TaskResponse:
         """End a task that is not finished; it is failed then, with the error "cancelled"."""
-        return TaskResponse.of(await self._manager.call(TaskManagerActor.cancel, task_id, owner), sign_url)
+        return TaskResponse.of(await self._manager.call(TaskManagerActor.cancel, task_id, sees), sign_url)
 
-    async def delete(self, task_id: str, owner: Owner, sign_url: SignUrl) -> TaskResponse | Response:
+    async def delete(self, task_id: str, sees: Sees, sign_url: SignUrl) -> TaskResponse | Response:
         """Cancel a task that is not finished; remove a finished one with its files."""
-        snapshot = await self._manager.call(TaskManagerActor.delete, task_id, owner)
+        snapshot = await self._manager.call(TaskManagerActor.delete, task_id, sees)
         if snapshot is not None:
             return TaskResponse.of(snapshot, sign_url)
         await asyncio.to_thread(self._storage.remove, task_id)
         return Response(status_code=204)
 
-    async def download(self, task_id: str, owner: Owner) -> FileResponse:
+    async def download(self, task_id: str, sees: Sees) -> FileResponse:
         """The finished video. `HEAD` and `Range` are understood."""
-        task = (await self._manager.call(TaskManagerActor.snapshot, task_id, owner)).task
+        task = (await self._manager.call(TaskManagerActor.snapshot, task_id, sees)).task
         if task.video is None:
             raise TaskNotFinished(_why_no_video(task), field="task_id")
         video = self._storage.video(task_id, task.video)

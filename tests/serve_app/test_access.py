@@ -370,7 +370,8 @@ class TestWhatARouteIsTold:
         @app.get("/health")
         @app.get("/who")
         async def who(request: Request, sign_url: SignUrl) -> dict[str, str | None]:
-            return {"owner": getattr(request.state, "owner", "nobody"), "url": sign_url("/video")}
+            told = {name: getattr(request.state, name, "nobody") for name in ("owner", "sees")}
+            return {**told, "url": sign_url("/video")}
 
         guarded = AccessMiddleware(app, keys, UrlSigner(tmp_path / "secret", keys, 60))
 
@@ -386,16 +387,16 @@ class TestWhatARouteIsTold:
         return lambda *arguments: asyncio.run(get(*arguments))
 
     def test_is_the_name_of_the_key(self, ask):
-        assert ask("alice")["owner"] == "alice"
+        assert (ask("alice")["owner"], ask("alice")["sees"]) == ("alice", "alice")
         assert ask("alice")["url"].startswith("/video?key=alice&expires=")
 
-    def test_is_none_for_an_admin_who_sees_everything(self, ask):
-        assert ask("root")["owner"] is None
+    def test_is_that_an_admin_owns_what_it_submits_and_sees_everything(self, ask):
+        assert (ask("root")["owner"], ask("root")["sees"]) == ("root", None)
         assert ask("root")["url"].startswith("/video?key=root&")
 
     def test_does_not_stay_for_the_next_request(self, ask):
         ask("root")
-        assert ask(None, "/health") == {"owner": "nobody", "url": "/video"}
+        assert ask(None, "/health") == {"owner": "nobody", "sees": "nobody", "url": "/video"}
 
 
 def test_without_keys_everything_is_open_and_nothing_is_signed(service, astronaut_file, speech_file):
