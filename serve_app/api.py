@@ -37,13 +37,12 @@ from serve_app.schemas import (
     ErrorResponse,
     GenerateVideoForm,
     HealthResponse,
-    RequestedEngine,
     SubmittedTask,
     TaskListResponse,
     TaskResponse,
 )
 from serve_app.security_headers import SecurityHeadersMiddleware
-from serve_app.settings import EngineName, Settings
+from serve_app.settings import Settings
 from serve_app.signed_urls import UrlSigner
 from serve_app.storage import Storage
 from serve_app.task import Task, TaskStatus
@@ -162,8 +161,9 @@ class Routes:
         idempotency_key: IdempotencyKey = None,
     ) -> SubmittedTask:
         """Accept a portrait and a speech clip; the video is made in the background."""
-        if form.webhook_url is not None:
-            await resolve(form.webhook_url, allow_private=self._settings.allow_private_webhooks)
+        # What is refused now may have been accepted before, and its repetition still has an answer.
+        if not await self._submitted_before(owner, idempotency_key):
+            await self._check_now(form)
         # A client that hangs up cancels us; its upload is then either accepted or discarded all the same.
         accepting = asyncio.create_task(self._accept(form, owner, idempotency_key))
         self._accepting.add(accepting)
@@ -232,6 +232,19 @@ class Routes:
 
     async def _accept(
         self, form: GenerateVideoForm, owner: str | None, idempotency_key: str | None
+    async def _submitted_before(self, owner: str | None, idempotency_key: str | None) -> bool:
+        if idempotency_key is None:
+            return False
+        return await self._manager.call(TaskManagerActor.knows, owner, idempotency_key)
+
+    async def _check_now(self, form: GenerateVideoForm) -> None:
+        """Refuse what depends on more than the form: on a name server, and on what is deployed."""
+        if form.engine in self._choice.left_out:
+            message = f"engine: {form.engine!r} is not deployed: {self._choice.left_out[form.engine]}"
+            raise InvalidRequest(message, field="engine", allowed=", ".join(self._choice.deployed))
+        if form.webhook_url is not None:
+            await resolve(form.webhook_url, allow_private=self._settings.allow_private_webhooks)
+
     ) -> SubmittedTask:
         new = replace(self._new_task(form), owner=owner, idempotency_key=idempotency_key)
         try:
@@ -250,7 +263,7 @@ class Routes:
         return SubmittedTask(task_id=task.id, status=task.status)
 
     def _new_task(self, form: GenerateVideoForm) -> Task:
-        engine = self._engine(form.engine)
+        engine = self._choice.default if form.engine == "auto" else form.engine
         return Task(
             id=str(uuid.uuid4()),
             engine=engine,
@@ -261,14 +274,6 @@ class Routes:
             created_at=time.time(),
             warnings=form.warnings(),
         )
-
-    def _engine(self, asked: RequestedEngine) -> EngineName:
-        if asked == "auto":
-            return self._choice.default
-        if asked in self._choice.left_out:
-            message = f"engine: {asked!r} is not deployed: {self._choice.left_out[asked]}"
-            raise InvalidRequest(message, field="engine", allowed=", ".join(self._choice.deployed))
-        return asked
 
     def _receive(self, task_id: str, form: GenerateVideoForm) -> str:
         """Store both uploads, look whether they can be what they should be; returns the fingerprint."""

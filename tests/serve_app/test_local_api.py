@@ -6,10 +6,12 @@ import socket
 import pytest
 
 from serve_app.api_keys import KeyFile
+from serve_app.engine_choice import EngineChoice
 from serve_app.notifier import Notifier
 from serve_app.task_store import TaskStore
 from tests.serve_app.local_api import local_api
 
+BOTH_ENGINES = EngineChoice("echomimic", {})
 KEY = {"Idempotency-Key": "k"}
 
 
@@ -43,6 +45,30 @@ def submit(astronaut_file, speech_file):
         return api.post("/generate_video", files=files, data=fields, headers=headers)
 
     return send
+
+
+class TestARepeatedRequest:
+    def test_is_answered_while_the_name_of_its_webhook_cannot_be_resolved(
+        self, tmp_path, store, submit, names
+    ):
+        api = local_api(tmp_path, store)
+        hook = {"webhook_url": "http://hooks.example.org/"}
+        first = submit(api, KEY, **hook)
+        names.clear()
+        assert (first.status_code, submit(api, KEY, **hook).json()) == (200, first.json())
+        assert submit(api, **hook).json()["error"]["field"] == "webhook_url"
+
+    def test_is_answered_when_its_engine_is_no_longer_deployed(self, tmp_path, store, submit):
+        first = submit(local_api(tmp_path, store, BOTH_ENGINES), KEY, engine="echomimic")
+        later = local_api(tmp_path, store)
+        assert (first.status_code, submit(later, KEY, engine="echomimic").json()) == (200, first.json())
+        assert submit(later, engine="echomimic").json()["error"]["field"] == "engine"
+
+    def test_is_refused_where_it_is_another_one(self, tmp_path, store, submit, names):
+        api = local_api(tmp_path, store)
+        submit(api, KEY)
+        other = submit(api, KEY, webhook_url="http://unknown.example.org/")
+        assert other.json()["error"]["type"] == "idempotency_key_reused"
 
 
 class TestKeys:
