@@ -19,6 +19,7 @@ from serve_app.api_keys import ApiKeys
 from serve_app.engine_choice import EngineChoice
 from serve_app.error_responses import install_error_handlers
 from serve_app.errors import (
+    HostNotAllowed,
     InvalidRequest,
     KeysUnavailable,
     ManagerUnavailable,
@@ -72,9 +73,10 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
     if keys:
         signer = UrlSigner(settings.url_secret_file, keys, settings.signed_url_lifetime_s)
         app.add_middleware(AccessMiddleware, keys=keys, signer=signer)
-    app.add_middleware(HostMiddleware, allowed_hosts=settings.allowed_hosts)
     app.add_middleware(ErrorShapeMiddleware)
     app.add_middleware(CrossOriginMiddleware, open_routes=OPEN_ROUTES, origins=settings.cors_origins)
+    # Before preflights are answered, which go no further.
+    app.add_middleware(HostMiddleware, allowed_hosts=settings.allowed_hosts)
     app.add_middleware(SecurityHeadersMiddleware)
     install_error_handlers(app)
     routes = Routes(settings, choice, manager, keys)
@@ -82,20 +84,20 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
         "/generate_video",
         routes.generate_video,
         methods=["POST"],
-        responses=_errors(400, 413, 422, 429, 503, 507),
+        responses=_errors(413, 422, 429, 503, 507),
         route_class_override=admitted_by(routes.admit),
     )
     app.get("/tasks", responses=_errors(422, 503))(routes.tasks)
     app.get("/task/{task_id}", responses=_errors(404, 503))(routes.task)
     removed: Any = {204: {"description": "The task was finished, and is removed."}}
-    app.delete("/task/{task_id}", response_model=TaskResponse, responses=removed | _errors(404, 503))(
+    app.delete("/task/{task_id}", response_model=TaskResponse, responses=removed | _errors(404, 503, 507))(
         routes.delete
     )
-    app.post("/task/{task_id}/cancel", responses=_errors(404, 409, 503))(routes.cancel)
-    download: Any = {"response_class": FileResponse, "responses": _errors(404, 409, 410, 503)}
+    app.post("/task/{task_id}/cancel", responses=_errors(404, 409, 503, 507))(routes.cancel)
+    download: Any = {"response_class": FileResponse, "responses": _errors(404, 409, 410, 416, 503)}
     app.get("/download/{task_id}", **download)(routes.download)
     app.head("/download/{task_id}", include_in_schema=False, **download)(routes.download)
-    app.get("/health")(routes.health)
+    app.get("/health", responses=_errors())(routes.health)
     add_pages(app)
     if keys:
         describe_access(app)
@@ -108,15 +110,15 @@ def owner_of(request: Request) -> str | None:
     return owner
 
 
-Owner = Annotated[str | None, Depends(owner_of)]
 def seen_by(request: Request) -> str | None:
     """Whose tasks the request may see; None sees everybody's."""
     sees: str | None = getattr(request.state, "sees", None)
     return sees
 
 
-IdempotencyKey = Annotated[
+Owner = Annotated[str | None, Depends(owner_of)]
 Sees = Annotated[str | None, Depends(seen_by)]
+IdempotencyKey = Annotated[
     str | None,
     Header(
         alias=IDEMPOTENCY_KEY,
@@ -230,8 +232,6 @@ class Routes:
             return HealthResponse.unready(self._choice, "the task manager does not answer")
         return HealthResponse.of(self._choice, health, counts)
 
-    async def _accept(
-        self, form: GenerateVideoForm, owner: str | None, idempotency_key: str | None
     async def _submitted_before(self, owner: str | None, idempotency_key: str | None) -> bool:
         if idempotency_key is None:
             return False
@@ -245,6 +245,8 @@ class Routes:
         if form.webhook_url is not None:
             await resolve(form.webhook_url, allow_private=self._settings.allow_private_webhooks)
 
+    async def _accept(
+        self, form: GenerateVideoForm, owner: str | None, idempotency_key: str | None
     ) -> SubmittedTask:
         new = replace(self._new_task(form), owner=owner, idempotency_key=idempotency_key)
         try:
@@ -292,5 +294,5 @@ def _why_no_video(task: Task) -> str:
 
 
 def _errors(*status_codes: int) -> dict[int | str, dict[str, Any]]:
-    """For the API documentation."""
-    return {code: {"model": ErrorResponse} for code in status_codes}
+    """For the API documentation; with what every route answers where the Host header is not ours."""
+    return {code: {"model": ErrorResponse} for code in (HostNotAllowed.status_code, *status_codes)}

@@ -7,12 +7,14 @@ import pytest
 
 from serve_app.api_keys import KeyFile
 from serve_app.engine_choice import EngineChoice
+from serve_app.errors import StorageFull
 from serve_app.notifier import Notifier
 from serve_app.task_store import TaskStore
 from tests.serve_app.local_api import local_api
 
 BOTH_ENGINES = EngineChoice("echomimic", {})
 KEY = {"Idempotency-Key": "k"}
+PREFLIGHT = {"Origin": "null", "Access-Control-Request-Method": "POST"}
 
 
 @pytest.fixture
@@ -120,3 +122,56 @@ class TestKeys:
         asyncio.run(notify())
         assert receiver.received == []
         assert store.get(task_id).webhook_failures == 1
+
+
+class TestAFullDisk:
+    @pytest.mark.parametrize(
+        ("method", "path"), [("POST", "/task/{task_id}/cancel"), ("DELETE", "/task/{task_id}")]
+    )
+    def test_is_a_documented_answer(self, tmp_path, store, submit, monkeypatch, method, path):
+        api = local_api(tmp_path, store)
+        task_id = submit(api).json()["task_id"]
+
+        def full(*_arguments):
+            raise StorageFull
+
+        monkeypatch.setattr(store, "save", full)
+        answer = api.request(method, path.format(task_id=task_id))
+        assert (answer.status_code, answer.json()["error"]["type"]) == (507, "storage_full")
+        assert "507" in api.get("/openapi.json").json()["paths"][path][method.lower()]["responses"]
+
+
+class TestTheDocumentation:
+    @pytest.fixture
+    def responses(self, tmp_path, store):
+        """The documented answers of every operation."""
+        paths = local_api(tmp_path, store).get("/openapi.json").json()["paths"]
+        return {
+            (method, path): set(operation["responses"])
+            for path, operations in paths.items()
+            for method, operation in operations.items()
+        }
+
+    def test_says_that_every_route_refuses_foreign_hosts(self, responses):
+        assert [operation for operation, statuses in responses.items() if "400" not in statuses] == []
+
+    def test_says_what_becomes_of_a_range_beyond_the_end(self, responses):
+        assert "416" in responses["get", "/download/{task_id}"]
+
+
+class TestPreflights:
+    def test_for_hosts_that_are_not_ours_are_refused(self, tmp_path, store):
+        headers = {**PREFLIGHT, "Host": "rebound.example.org"}
+        answer = local_api(tmp_path, store).options("/generate_video", headers=headers)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (400, "host_not_allowed")
+
+    def test_for_the_contract_s_routes_are_allowed_to_every_page(self, tmp_path, store):
+        answer = local_api(tmp_path, store).options("/generate_video", headers=PREFLIGHT)
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, "*")
+
+    def test_that_are_refused_say_so_as_all_errors_do(self, tmp_path, store):
+        answer = local_api(tmp_path, store).options("/tasks", headers=PREFLIGHT)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (400, "bad_request")
+        assert answer.json()["detail"] == "Disallowed CORS origin"
+        assert "Origin" in answer.headers["vary"]
+        assert "access-control-allow-origin" not in answer.headers
