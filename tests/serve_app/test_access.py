@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http.client
+import json
 import time
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -19,6 +20,7 @@ from serve_app.engine_choice import EngineChoice
 from serve_app.manager_actor import ManagerClient
 from serve_app.settings import Settings
 from serve_app.signed_urls import UrlSigner
+from tests.serve_app.hostile_paths import DETOURS, FOLDERS, TRAVERSALS, get
 from tests.service import Service, run_service
 
 LIFETIME_S = 300
@@ -197,6 +199,24 @@ class TestTasksOfOthers:
         assert submit("alice") != submit("bob")
 
 
+class TestPaths:
+    @pytest.mark.parametrize("name", TRAVERSALS, ids=lambda name: name[:24])
+    @pytest.mark.parametrize("folder", FOLDERS)
+    def test_lead_out_of_no_folder_with_a_key_and_nowhere_without(self, guarded, folder, name):
+        status, _, body = get(guarded.service, folder + name, {"X-API-Key": guarded.keys["alice"]})
+        assert status in (400, 404), body
+        assert json.loads(body)["error"]["type"] in ("task_not_found", "not_found", "bad_request")
+        status, _, body = get(guarded.service, folder + name)
+        assert (status, json.loads(body)["error"]["type"]) == (401, "unauthorized")
+
+    @pytest.mark.parametrize("detour", DETOURS)
+    def test_to_another_s_task_are_none(self, guarded, video, detour):
+        path = detour.format(task_id=video["task_id"])
+        status, _, body = get(guarded.service, path, {"X-API-Key": guarded.keys["bob"]})
+        assert status in (307, 404), body
+        assert get(guarded.service, path)[0] == 401
+
+
 class TestOwnTasks:
     def test_are_there(self, guarded, video):
         for name in ("alice", "root"):
@@ -343,7 +363,7 @@ class TestOtherOrigins:
     def test_that_are_not_configured_may_not(self, guarded):
         headers = {"Origin": "https://example.org", **PREFLIGHT}
         response = guarded.anonymous.options("/openapi.json", headers=headers)
-        assert response.status_code == 400
+        assert_refused(response, 400, "bad_request")
         assert "access-control-allow-origin" not in response.headers
 
     def test_are_told_why_they_are_refused(self, guarded):
