@@ -24,8 +24,9 @@ _HOW = f"send it as 'Authorization: Bearer KEY' or as '{KEY_HEADER}: KEY'"
 class AccessMiddleware:
     """Answers 401 to requests without a key, before anything of their body is read.
 
-    Of the others, `request.state.owner` is whose tasks they see, None for everybody's, and
-    `request.state.sign_url` makes a path one that opens without a key for a while.
+    Of the others, `request.state.owner` is to whom the tasks belong that they submit, `request.state.sees`
+    whose tasks they see, None for everybody's, and `request.state.sign_url` makes a path one that opens
+    without a key for a while.
 
     Args:
         keys: who gets in.
@@ -47,7 +48,11 @@ class AccessMiddleware:
         except ApiError as error:
             await error_response(error)(scope, receive, send)
             return
-        caller = {"owner": None if key.admin else key.name, "sign_url": partial(self._signer.sign, key=key)}
+        caller = {
+            "owner": key.name,
+            "sees": None if key.admin else key.name,
+            "sign_url": partial(self._signer.sign, key=key),
+        }
         # A dictionary of its own: the server may give every request the same.
         scope["state"] = {**scope.get("state", {}), **caller}
         await self._app(scope, receive, send)

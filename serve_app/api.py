@@ -20,6 +20,7 @@ from serve_app.api_keys import ApiKeys
 from serve_app.engine_choice import EngineChoice
 from serve_app.error_responses import install_error_handlers
 from serve_app.errors import (
+    HostNotAllowed,
     InvalidRequest,
     JournalUnavailable,
     KeysUnavailable,
@@ -40,13 +41,12 @@ from serve_app.schemas import (
     ErrorResponse,
     GenerateVideoForm,
     HealthResponse,
-    RequestedEngine,
     SubmittedTask,
     TaskListResponse,
     TaskResponse,
 )
 from serve_app.security_headers import SecurityHeadersMiddleware
-from serve_app.settings import EngineName, Settings
+from serve_app.settings import Settings
 from serve_app.signed_urls import UrlSigner
 from serve_app.storage import Storage
 from serve_app.task import Task, TaskStatus
@@ -76,9 +76,10 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
     if keys:
         signer = UrlSigner(settings.url_secret_file, keys, settings.signed_url_lifetime_s)
         app.add_middleware(AccessMiddleware, keys=keys, signer=signer)
-    app.add_middleware(HostMiddleware, allowed_hosts=settings.allowed_hosts)
     app.add_middleware(ErrorShapeMiddleware)
     app.add_middleware(CrossOriginMiddleware, open_routes=OPEN_ROUTES, origins=settings.cors_origins)
+    # Before preflights are answered, which go no further.
+    app.add_middleware(HostMiddleware, allowed_hosts=settings.allowed_hosts)
     app.add_middleware(SecurityHeadersMiddleware)
     install_error_handlers(app)
     routes = Routes(settings, choice, manager, keys)
@@ -86,7 +87,7 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
         "/generate_video",
         routes.generate_video,
         methods=["POST"],
-        responses=_errors(400, 413, 422, 429, 503, 507),
+        responses=_errors(413, 422, 429, 503, 507),
         route_class_override=admitted_by(routes.admit),
     )
     app.get("/tasks", responses=_errors(422, 503))(routes.tasks)
@@ -96,10 +97,10 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
         routes.delete
     )
     app.post("/task/{task_id}/cancel", responses=_errors(404, 409, 503, 507))(routes.cancel)
-    download: Any = {"response_class": FileResponse, "responses": _errors(404, 409, 410, 503)}
+    download: Any = {"response_class": FileResponse, "responses": _errors(404, 409, 410, 416, 503)}
     app.get("/download/{task_id}", **download)(routes.download)
     app.head("/download/{task_id}", include_in_schema=False, **download)(routes.download)
-    app.get("/health")(routes.health)
+    app.get("/health", responses=_errors())(routes.health)
     add_pages(app)
     if keys:
         describe_access(app)
@@ -107,12 +108,19 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
 
 
 def owner_of(request: Request) -> str | None:
-    """Whose tasks the request may see; None sees everybody's."""
+    """To whom a task belongs that the request submits; None while API keys are off."""
     owner: str | None = getattr(request.state, "owner", None)
     return owner
 
 
+def seen_by(request: Request) -> str | None:
+    """Whose tasks the request may see; None sees everybody's."""
+    sees: str | None = getattr(request.state, "sees", None)
+    return sees
+
+
 Owner = Annotated[str | None, Depends(owner_of)]
+Sees = Annotated[str | None, Depends(seen_by)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -158,19 +166,18 @@ class Routes:
         idempotency_key: IdempotencyKey = None,
     ) -> SubmittedTask:
         """Accept a portrait and a speech clip; the video is made in the background."""
-        if form.webhook_url is not None:
-            await resolve(form.webhook_url, allow_private=self._settings.allow_private_webhooks)
+        # What is refused now may have been accepted before, and its repetition still has an answer.
+        if not await self._submitted_before(owner, idempotency_key):
+            await self._check_now(form)
         # A client that hangs up cancels us; its upload is then either accepted or discarded all the same.
         accepting = asyncio.create_task(self._accept(form, owner, idempotency_key))
         self._accepting.add(accepting)
         accepting.add_done_callback(self._accepting.discard)
         return await asyncio.shield(accepting)
 
-    async def task(self, task_id: str, owner: Owner, sign_url: SignUrl) -> TaskResponse:
+    async def task(self, task_id: str, sees: Sees, sign_url: SignUrl) -> TaskResponse:
         """How a task stands."""
-        answer = TaskResponse.of(
-            await self._manager.call(TaskManagerActor.snapshot, task_id, owner), sign_url
-        )
+        answer = TaskResponse.of(await self._manager.call(TaskManagerActor.snapshot, task_id, sees), sign_url)
         why = self._choice.left_out.get(answer.engine)
         if why is not None and answer.status is TaskStatus.PENDING:
             # It was accepted by an earlier start of the service, which had the engine.
@@ -179,7 +186,7 @@ class Routes:
 
     async def tasks(
         self,
-        owner: Owner,
+        sees: Sees,
         sign_url: SignUrl,
         status: TaskStatus | None = None,
         cursor: Annotated[
@@ -189,29 +196,29 @@ class Routes:
     ) -> TaskListResponse:
         """How all tasks stand, newest first."""
         before = None if cursor is None else int(cursor)
-        page = await self._manager.call(TaskManagerActor.page, owner, status, before, limit)
+        page = await self._manager.call(TaskManagerActor.page, sees, status, before, limit)
         return TaskListResponse.of(page, sign_url)
 
-    async def cancel(self, task_id: str, owner: Owner, sign_url: SignUrl) -> TaskResponse:
+    async def cancel(self, task_id: str, sees: Sees, sign_url: SignUrl) -> TaskResponse:
         """End a task that is not finished; it is failed then, with the error "cancelled"."""
-        return TaskResponse.of(await self._manager.call(TaskManagerActor.cancel, task_id, owner), sign_url)
+        return TaskResponse.of(await self._manager.call(TaskManagerActor.cancel, task_id, sees), sign_url)
 
-    async def delete(self, task_id: str, owner: Owner, sign_url: SignUrl) -> TaskResponse | Response:
+    async def delete(self, task_id: str, sees: Sees, sign_url: SignUrl) -> TaskResponse | Response:
         """Cancel a task that is not finished; remove a finished one with its files."""
         # Decided here: Ray repeats a call whose answer got lost, and one that found its task cancelled by
         # itself would remove it.
-        task = (await self._manager.call(TaskManagerActor.snapshot, task_id, owner)).task
+        task = (await self._manager.call(TaskManagerActor.snapshot, task_id, sees)).task
         if not task.status.final:
             with contextlib.suppress(TaskFinished):
-                return await self.cancel(task_id, owner, sign_url)
+                return await self.cancel(task_id, sees, sign_url)
         # In this order: a full disk may have no room to write down that the task is gone.
         await asyncio.to_thread(self._storage.remove, task_id)
-        await self._manager.call(TaskManagerActor.remove, task_id, owner)
+        await self._manager.call(TaskManagerActor.remove, task_id, sees)
         return Response(status_code=204)
 
-    async def download(self, task_id: str, owner: Owner) -> FileResponse:
+    async def download(self, task_id: str, sees: Sees) -> FileResponse:
         """The finished video. `HEAD` and `Range` are understood."""
-        task = (await self._manager.call(TaskManagerActor.snapshot, task_id, owner)).task
+        task = (await self._manager.call(TaskManagerActor.snapshot, task_id, sees)).task
         if task.video is None:
             raise TaskNotFinished(_why_no_video(task), field="task_id")
         video = self._storage.video(task_id, task.video)
@@ -235,6 +242,19 @@ class Routes:
             return HealthResponse.unready(self._choice, "the task manager does not answer")
         return HealthResponse.of(self._choice, health, counts)
 
+    async def _submitted_before(self, owner: str | None, idempotency_key: str | None) -> bool:
+        if idempotency_key is None:
+            return False
+        return await self._manager.call(TaskManagerActor.knows, owner, idempotency_key)
+
+    async def _check_now(self, form: GenerateVideoForm) -> None:
+        """Refuse what depends on more than the form: on a name server, and on what is deployed."""
+        if form.engine in self._choice.left_out:
+            message = f"engine: {form.engine!r} is not deployed: {self._choice.left_out[form.engine]}"
+            raise InvalidRequest(message, field="engine", allowed=", ".join(self._choice.deployed))
+        if form.webhook_url is not None:
+            await resolve(form.webhook_url, allow_private=self._settings.allow_private_webhooks)
+
     async def _accept(
         self, form: GenerateVideoForm, owner: str | None, idempotency_key: str | None
     ) -> SubmittedTask:
@@ -255,7 +275,7 @@ class Routes:
         return SubmittedTask(task_id=task.id, status=task.status)
 
     def _new_task(self, form: GenerateVideoForm) -> Task:
-        engine = self._engine(form.engine)
+        engine = self._choice.default if form.engine == "auto" else form.engine
         return Task(
             id=str(uuid.uuid4()),
             engine=engine,
@@ -266,14 +286,6 @@ class Routes:
             created_at=time.time(),
             warnings=form.warnings(),
         )
-
-    def _engine(self, asked: RequestedEngine) -> EngineName:
-        if asked == "auto":
-            return self._choice.default
-        if asked in self._choice.left_out:
-            message = f"engine: {asked!r} is not deployed: {self._choice.left_out[asked]}"
-            raise InvalidRequest(message, field="engine", allowed=", ".join(self._choice.deployed))
-        return asked
 
     def _receive(self, task_id: str, form: GenerateVideoForm) -> str:
         """Store both uploads, look whether they can be what they should be; returns the fingerprint."""
@@ -292,5 +304,5 @@ def _why_no_video(task: Task) -> str:
 
 
 def _errors(*status_codes: int) -> dict[int | str, dict[str, Any]]:
-    """For the API documentation."""
-    return {code: {"model": ErrorResponse} for code in status_codes}
+    """For the API documentation; with what every route answers where the Host header is not ours."""
+    return {code: {"model": ErrorResponse} for code in (HostNotAllowed.status_code, *status_codes)}

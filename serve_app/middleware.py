@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.error_responses import error_response, plain_error_response
@@ -135,6 +136,18 @@ def _is_plain_error(start: Message) -> bool:
     return start["status"] >= 400 and content_type.startswith("text/plain")
 
 
+class _CrossOriginResource(CORSMiddleware):
+    """Refuses preflights in the shape of all other errors."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        response = super().preflight_response(request_headers)
+        if response.status_code < 400:
+            return response
+        refusal = plain_error_response(response.status_code, bytes(response.body).decode())
+        refusal.headers["vary"] = response.headers["vary"]
+        return refusal
+
+
 class CrossOriginMiddleware:
     """Opens the contract's three routes to pages of every origin, the rest to configured ones.
 
@@ -145,7 +158,7 @@ class CrossOriginMiddleware:
 
     def __init__(self, app: ASGIApp, open_routes: Collection[str], origins: Sequence[str]):
         self._open_routes = open_routes
-        self._open = CORSMiddleware(
+        self._open = _CrossOriginResource(
             app,
             allow_origins=["*"],
             allow_methods=_OPEN_METHODS,
@@ -154,7 +167,7 @@ class CrossOriginMiddleware:
             # Asked by pages from the internet that call a service on the user's own machine.
             allow_private_network=True,
         )
-        self._configured = CORSMiddleware(
+        self._configured = _CrossOriginResource(
             app, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]
         )
 

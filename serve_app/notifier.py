@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from serve_app.schemas import TaskResponse
 from serve_app.task import Task, TaskSnapshot
@@ -15,12 +15,12 @@ from serve_app.webhooks import WebhookFailed, deliver
 # Seconds between two attempts: nearly a day in all, for a receiver that is being repaired.
 PAUSES_S = (5, 30, 120, 600, 3600, 18_000, 43_200)
 
-_AT_ONCE = 20
+# Each takes a connection, and at most `webhooks.TIMEOUT_S`.
+_AT_ONCE = 50
 
 logger = logging.getLogger("ray.serve")
 
 
-@dataclass(frozen=True)
 class Notifier:
     """Sends what the journal says is due.
 
@@ -31,44 +31,80 @@ class Notifier:
         clock: seconds since the epoch.
     """
 
-    store: TaskStore
-    secret: bytes
-    allow_private: bool
-    clock: Callable[[], float] = time.time
+    def __init__(
+        self, store: TaskStore, secret: bytes, allow_private: bool, clock: Callable[[], float] = time.time
+    ):
+        self._store = store
+        self._secret = secret
+        self._allow_private = allow_private
+        self._clock = clock
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+        # What became of attempts, for as long as the journal cannot be written: nothing is sent again
+        # because of that.
+        self._outcomes: dict[str, Task] = {}
 
     async def notify(self) -> None:
-        """Make one attempt at every message that is due."""
-        due = self.store.webhooks_due(self.clock(), _AT_ONCE)
-        await asyncio.gather(*map(self._notify, due))
+        """Begin an attempt at every message that is due; none waits for another to end."""
+        for outcome in list(self._outcomes.values()):
+            if not self._note(outcome):
+                break
+        for task in self._due():
+            self._under_way[task.id] = asyncio.create_task(self._attempt(task))
 
-    async def _notify(self, task: Task) -> None:
-        now = self.clock()
+    def _due(self) -> list[Task]:
+        # The journal still has as due what is under way, and what it could not take note of.
+        busy = self._under_way.keys() | self._outcomes.keys()
+        free = _AT_ONCE - len(self._under_way)
+        due = self._store.webhooks_due(self._clock(), free + len(busy))
+        return [task for task in due if task.id not in busy][:free]
+
+    async def _attempt(self, task: Task) -> None:
+        self._note(await self._send(task))
+        del self._under_way[task.id]
+
+    async def _send(self, task: Task) -> Task:
+        """The task as it is after one attempt."""
+        now = self._clock()
         try:
             await deliver(
                 str(task.webhook_url),
                 f"msg_{task.id}",
                 _message(task),
                 int(now),
-                self.secret,
-                allow_private=self.allow_private,
+                self._secret,
+                allow_private=self._allow_private,
             )
-        except WebhookFailed as error:
-            self._put_off(task, now, error)
-        else:
-            self.store.save(replace(task, webhook_at=None))
+        except Exception as error:
+            # Also what nobody foresaw: it would be tried again every second, without an end.
+            return _put_off(task, now, error)
+        return replace(task, webhook_at=None)
 
-    def _put_off(self, task: Task, now: float, error: WebhookFailed) -> None:
-        failures = task.webhook_failures + 1
-        given_up = failures > len(PAUSES_S)
-        logger.warning(
-            "task %s: its webhook failed %d times (%s)%s",
-            task.id,
-            failures,
-            error,
-            "; no further attempt" if given_up else "",
-        )
-        due = None if given_up else now + PAUSES_S[failures - 1]
-        self.store.save(replace(task, webhook_failures=failures, webhook_at=due))
+    def _note(self, outcome: Task) -> bool:
+        """Whether the journal knows now what became of an attempt."""
+        self._outcomes[outcome.id] = outcome
+        try:
+            # Where another manager was faster, its word counts.
+            self._store.save(outcome)
+        except Exception as error:
+            logger.warning("task %s: its webhook cannot be noted (%s); another time", outcome.id, error)
+            return False
+        del self._outcomes[outcome.id]
+        return True
+
+
+def _put_off(task: Task, now: float, error: Exception) -> Task:
+    failures = task.webhook_failures + 1
+    given_up = failures > len(PAUSES_S)
+    logger.warning(
+        "task %s: its webhook failed %d times (%s)%s",
+        task.id,
+        failures,
+        error,
+        "; no further attempt" if given_up else "",
+        exc_info=None if isinstance(error, WebhookFailed) else error,
+    )
+    due = None if given_up else now + PAUSES_S[failures - 1]
+    return replace(task, webhook_failures=failures, webhook_at=due)
 
 
 def _message(task: Task) -> bytes:

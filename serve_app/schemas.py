@@ -133,9 +133,15 @@ class GenerateVideoForm(BaseModel):
         return replace(defaults, **numbers)
 
     def fingerprint(self, *file_digests: str) -> str:
-        """The same for the same fields and files: a SHA-256 in hexadecimal digits."""
-        files = {name for name, field in type(self).model_fields.items() if field.annotation is UploadFile}
-        fields = self.model_dump(mode="json", include=type(self).model_fields.keys() - files)
+        """The same for the same fields and files: a SHA-256 in hexadecimal digits.
+
+        Of the fields that were sent alone: a later release may have others, and other defaults.
+        """
+        known = type(self).model_fields
+        sent = {
+            name for name in self.model_fields_set & known.keys() if known[name].annotation is not UploadFile
+        }
+        fields = self.model_dump(mode="json", include=sent)
         text = json.dumps([fields, file_digests], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -100,7 +100,7 @@ class Settings(_Settings):
     max_failures: int = Field(3, ge=1, description="Failures of the machinery after which a task fails.")
     max_pending: int = Field(1000, ge=1, description="Most tasks that wait; more are a 429.")
     max_pending_per_key: int = Field(
-        100, ge=1, description="Most tasks of one API key that wait; an admin's are not counted."
+        100, ge=1, description="Most tasks of one API key that wait; more are a 429."
     )
     min_free_bytes: int = Field(
         512 * MEBIBYTE, ge=0, description="With less room on the disk of data_dir, tasks are a 507 or wait."

@@ -114,6 +114,10 @@ class TaskManager:
         if self._submitted_before(owner, idempotency_key) is None:
             self._check_capacity(owner)
 
+    def knows(self, owner: str | None, idempotency_key: str) -> bool:
+        """Whether this owner submitted a task with this key."""
+        return self._submitted_before(owner, idempotency_key) is not None
+
     def submit(self, task: Task) -> Task:
         """Accept a task; returns the one that came with the same id or idempotency key before, if any.
 

@@ -11,7 +11,9 @@ import hmac
 import ipaddress
 import secrets
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -20,14 +22,23 @@ from serve_app import private_file
 from serve_app.errors import InvalidRequest
 
 MAX_URL_LENGTH = 2000
+
+# For a whole delivery: a receiver that answers byte by byte would outlast any limit between two of them.
 TIMEOUT_S = 10.0
+
+_MAX_PORT = 65_535
 
 _SECRET_PREFIX = b"whsec_"
 _SECRET_BYTES = 32  # Standard Webhooks wants 24 to 64
 _ALLOWED = "an http or https URL of a public address, without user name or password"
 
-# Addresses that carry another one, which may be private: RFC 6052 (NAT64).
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# All of IPv6 that was ever given out (RFC 4291, 2.4). What lies beyond has a meaning of its own, which
+# Python knows only in part: local networks, and IPv4 addresses in half a dozen disguises.
+_IPV6_INTERNET = ipaddress.ip_network("2000::/3")
+
+# A name server may be silent for half a minute, and a thread that waits for it cannot be stopped: it must
+# be none of the few that the event loop has for everything else.
+_LOOKUPS = ThreadPoolExecutor(64, thread_name_prefix="webhook-lookup")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -47,6 +58,11 @@ class Target:
     def pinned_url(self) -> httpx.URL:
         """The URL with the address in place of the name."""
         return self.url.copy_with(host=str(self.address))
+
+    @property
+    def name(self) -> str:
+        """The name in ASCII, as name servers and certificates have it."""
+        return _ascii_host(self.url)
 
 
 async def resolve(url: str, *, allow_private: bool) -> Target:
@@ -68,13 +84,9 @@ async def resolve(url: str, *, allow_private: bool) -> Target:
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address belongs to the internet, also when it stands inside another one."""
-    if isinstance(address, ipaddress.IPv6Address):
-        carried = address.ipv4_mapped or address.sixtofour
-        if carried is not None:
-            return is_public(carried)
-        if address.teredo is not None or address in _NAT64:
-            return False
+    """Whether an address belongs to the internet, and carries no other one, which may not."""
+    if isinstance(address, ipaddress.IPv6Address) and not _is_plain_ipv6(address):
+        return False
     return address.is_global and not address.is_multicast
 
 
@@ -92,20 +104,18 @@ async def deliver(
         allow_private: see `resolve`.
 
     Raises:
-        WebhookFailed: the answer was none of 2xx, or there was none.
+        WebhookFailed: the answer was none of 2xx, or there was none within `TIMEOUT_S`.
     """
+    headers = {
+        "content-type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign(secret, message_id, timestamp, body),
+    }
     try:
-        target = await resolve(url, allow_private=allow_private)
-        status_code = await _post(
-            target,
-            body,
-            {
-                "content-type": "application/json",
-                "webhook-id": message_id,
-                "webhook-timestamp": str(timestamp),
-                "webhook-signature": sign(secret, message_id, timestamp, body),
-            },
-        )
+        status_code = await asyncio.wait_for(_post(url, body, headers, allow_private), TIMEOUT_S)
+    except asyncio.TimeoutError as error:
+        raise WebhookFailed(f"it took longer than {TIMEOUT_S:g} s") from error
     except (InvalidRequest, httpx.HTTPError) as error:
         raise WebhookFailed(str(error) or type(error).__name__) from error
     if not 200 <= status_code < 300:
@@ -126,17 +136,17 @@ def load_secret(path: Path) -> bytes:
     return base64.b64decode(written.strip().removeprefix(_SECRET_PREFIX))
 
 
-async def _post(target: Target, body: bytes, headers: dict[str, str]) -> int:
+async def _post(url: str, body: bytes, headers: dict[str, str], allow_private: bool) -> int:
     """The status of the answer; what it holds is not read."""
-    host = target.url.netloc.decode()
+    target = await resolve(url, allow_private=allow_private)
     # No proxy of the environment: it would resolve the name anew.
-    async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, follow_redirects=False) as client:
+    async with httpx.AsyncClient(timeout=None, trust_env=False, follow_redirects=False) as client:
         request = client.build_request(
             "POST",
             target.pinned_url,
             content=body,
-            headers={"host": host, **headers},
-            extensions={"sni_hostname": target.url.host},
+            headers={"host": target.url.netloc.decode(), **headers},
+            extensions={"sni_hostname": target.name},
         )
         response = await client.send(request, stream=True)
         await response.aclose()
@@ -148,20 +158,34 @@ def _parse(url: str) -> httpx.URL:
         raise _refused(f"the URL has {len(url)} characters, at most {MAX_URL_LENGTH} are allowed")
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
+        host = parsed.host  # fails where "xn--…" encodes nothing that may be in a name
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise _refused(f"{url!r:.100} is not a URL: {error}") from error
-    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo:
+    if parsed.scheme not in ("http", "https") or not host or parsed.userinfo:
         raise _refused(f"{url!r:.100} is not {_ALLOWED}")
+    if parsed.port is not None and not 1 <= parsed.port <= _MAX_PORT:
+        raise _refused(f"the port is {parsed.port}, and not one from 1 to {_MAX_PORT}")
     return parsed
 
 
 async def _addresses(url: httpx.URL) -> list[Address]:
     port = url.port or (443 if url.scheme == "https" else 80)
+    look_up = partial(socket.getaddrinfo, _ascii_host(url), port, type=socket.SOCK_STREAM)
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(_LOOKUPS, look_up)
     except (OSError, UnicodeError) as error:
         raise _refused(f"{url.host!r:.100} has no address") from error
     return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+
+
+def _ascii_host(url: httpx.URL) -> str:
+    # Not `url.host`: Python would encode that anew, by older rules that lead elsewhere ("ß" to "ss").
+    return url.raw_host.decode("ascii")
+
+
+def _is_plain_ipv6(address: ipaddress.IPv6Address) -> bool:
+    carries_ipv4 = address.sixtofour is not None or address.teredo is not None
+    return address in _IPV6_INTERNET and not carries_ipv4
 
 
 def _refused(message: str) -> InvalidRequest:

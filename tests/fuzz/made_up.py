@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis.errors import Unsatisfiable
 from PIL import Image
+from requests.adapters import HTTPAdapter
 from schemathesis import APIOperation, Case, GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
@@ -36,6 +37,20 @@ FORM = "POST /generate_video"
 VALID_FORMS, BAD_FORMS = 0.35, 0.1
 USABLE_MEDIA = 0.8  # of the valid forms
 LIVE_IDS = 0.7  # of the requests that name a task
+ODD_WEBHOOKS = 0.2  # of the forms with usable media
+ODD_CHARSETS = 0.1  # of all forms
+
+# What a URL is put together from: each is a known way to break one. None leads to anybody.
+SCHEMES = ["http", "https"]
+HOSTS = [
+    "xn--a", "xn--ls8h.invalid", "faß.invalid", "a" * 64 + ".invalid", "..", "", "me:secret@x.invalid",
+    "127.1", "[::1]", "[::ffff:127.0.0.1]", "[64:ff9b:1::7f00:1]", "[fec0::2]", "[::1%25lo]", "[",
+]  # fmt: skip
+PORTS = ["", ":", ":0", ":80", ":99999", ":٣"]
+PATHS = ["/hook", r"/+2AA-\ud800", "/\0", "/\U0010ffff", "/%?\n", "#" + "x" * 2000]
+
+# Two of them can write half a character, as the second path does: no text has that, but Python.
+CHARSETS = ["utf-7", "unicode_escape", "utf-16", "idna", "nonsense"]
 
 
 @dataclass
@@ -63,6 +78,19 @@ class Tally:
         yield f"{self.requests:8} requests, {self.accepted_share:.0%} of the forms accepted"
 
 
+class OddCharsets(HTTPAdapter):
+    """Says now and then of a form that its texts are in a charset in which they are not."""
+
+    def __init__(self, seed: int):
+        super().__init__()
+        self._dice = random.Random(seed)
+
+    def add_headers(self, request: requests.PreparedRequest, **_options: object) -> None:
+        sent = request.headers.get("Content-Type", "")
+        if sent.startswith("multipart/form-data") and self._dice.random() < ODD_CHARSETS:
+            request.headers["Content-Type"] = f"{sent}; charset={self._dice.choice(CHARSETS)}"
+
+
 class Requests:
     """Sends made-up requests to a service.
 
@@ -76,6 +104,7 @@ class Requests:
         self._seed = seed
         self._dice = random.Random(seed)
         self._session = requests.Session()
+        self._session.mount(url, OddCharsets(seed))
         self._images = [saved("PNG", Image.new("RGB", (16, 16))), saved("JPEG", portrait())]
         self._sound = wav()
         self.tally = Tally()
@@ -119,9 +148,15 @@ class Requests:
         if form and self._dice.random() < USABLE_MEDIA:
             image = self._images[self._dice.random() < 0.1]
             case.body |= {"reference_image": image, "audio_file": self._sound}
-            # The engines are not what is asked here, nor who would be told.
+            # The engines are not what is asked here, nor who would be told: nobody, by these URLs.
             case.body |= {"width": 128, "height": 128, "length": 2, "engine": "preview"}
             case.body.pop("webhook_url", None)
+            if self._dice.random() < ODD_WEBHOOKS:
+                case.body["webhook_url"] = self._odd_url()
+
+    def _odd_url(self) -> str:
+        scheme, host, port, path = map(self._dice.choice, (SCHEMES, HOSTS, PORTS, PATHS))
+        return f"{scheme}://{host}{port}{path}"
 
     def _call(self, case: Case) -> None:
         response = case.call(session=self._session, timeout=TIMEOUT_S)

@@ -1,11 +1,13 @@
 """A task journal on each database that can keep one, and somebody who receives webhooks."""
 
+import contextlib
 import itertools
 import os
 import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -103,17 +105,26 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Keeps what it is sent; /moved redirects, /broken fails."""
+    """Keeps what it is sent; /moved redirects, /broken fails, /slow answers byte by byte and never ends."""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.received.append((self.path, headers, body))
+        if self.path == "/slow":
+            self._drip()
+            return
         status = {"/moved": 302, "/broken": 500}.get(self.path, 204)
         self.send_response(status)
         if status == 302:
             self.send_header("location", "/there")
         self.end_headers()
+
+    def _drip(self) -> None:
+        with contextlib.suppress(OSError):
+            for letter in itertools.chain(b"HTTP/1.1 204 No Content\r\nX-Slow: ", itertools.repeat(ord("x"))):
+                self.wfile.write(bytes([letter]))
+                time.sleep(0.05)
 
     def log_message(self, *_arguments: object) -> None:
         pass

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http.client
+import json
 import time
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -19,6 +20,7 @@ from serve_app.engine_choice import EngineChoice
 from serve_app.manager_actor import ManagerClient
 from serve_app.settings import Settings
 from serve_app.signed_urls import UrlSigner
+from tests.serve_app.hostile_paths import DETOURS, FOLDERS, TRAVERSALS, get
 from tests.service import Service, run_service
 
 LIFETIME_S = 300
@@ -197,6 +199,24 @@ class TestTasksOfOthers:
         assert submit("alice") != submit("bob")
 
 
+class TestPaths:
+    @pytest.mark.parametrize("name", TRAVERSALS, ids=lambda name: name[:24])
+    @pytest.mark.parametrize("folder", FOLDERS)
+    def test_lead_out_of_no_folder_with_a_key_and_nowhere_without(self, guarded, folder, name):
+        status, _, body = get(guarded.service, folder + name, {"X-API-Key": guarded.keys["alice"]})
+        assert status in (400, 404), body
+        assert json.loads(body)["error"]["type"] in ("task_not_found", "not_found", "bad_request")
+        status, _, body = get(guarded.service, folder + name)
+        assert (status, json.loads(body)["error"]["type"]) == (401, "unauthorized")
+
+    @pytest.mark.parametrize("detour", DETOURS)
+    def test_to_another_s_task_are_none(self, guarded, video, detour):
+        path = detour.format(task_id=video["task_id"])
+        status, _, body = get(guarded.service, path, {"X-API-Key": guarded.keys["bob"]})
+        assert status in (307, 404), body
+        assert get(guarded.service, path)[0] == 401
+
+
 class TestOwnTasks:
     def test_are_there(self, guarded, video):
         for name in ("alice", "root"):
@@ -343,7 +363,7 @@ class TestOtherOrigins:
     def test_that_are_not_configured_may_not(self, guarded):
         headers = {"Origin": "https://example.org", **PREFLIGHT}
         response = guarded.anonymous.options("/openapi.json", headers=headers)
-        assert response.status_code == 400
+        assert_refused(response, 400, "bad_request")
         assert "access-control-allow-origin" not in response.headers
 
     def test_are_told_why_they_are_refused(self, guarded):
@@ -370,7 +390,8 @@ class TestWhatARouteIsTold:
         @app.get("/health")
         @app.get("/who")
         async def who(request: Request, sign_url: SignUrl) -> dict[str, str | None]:
-            return {"owner": getattr(request.state, "owner", "nobody"), "url": sign_url("/video")}
+            told = {name: getattr(request.state, name, "nobody") for name in ("owner", "sees")}
+            return {**told, "url": sign_url("/video")}
 
         guarded = AccessMiddleware(app, keys, UrlSigner(tmp_path / "secret", keys, 60))
 
@@ -386,16 +407,16 @@ class TestWhatARouteIsTold:
         return lambda *arguments: asyncio.run(get(*arguments))
 
     def test_is_the_name_of_the_key(self, ask):
-        assert ask("alice")["owner"] == "alice"
+        assert (ask("alice")["owner"], ask("alice")["sees"]) == ("alice", "alice")
         assert ask("alice")["url"].startswith("/video?key=alice&expires=")
 
-    def test_is_none_for_an_admin_who_sees_everything(self, ask):
-        assert ask("root")["owner"] is None
+    def test_is_that_an_admin_owns_what_it_submits_and_sees_everything(self, ask):
+        assert (ask("root")["owner"], ask("root")["sees"]) == ("root", None)
         assert ask("root")["url"].startswith("/video?key=root&")
 
     def test_does_not_stay_for_the_next_request(self, ask):
         ask("root")
-        assert ask(None, "/health") == {"owner": "nobody", "url": "/video"}
+        assert ask(None, "/health") == {"owner": "nobody", "sees": "nobody", "url": "/video"}
 
 
 def test_without_keys_everything_is_open_and_nothing_is_signed(service, astronaut_file, speech_file):

@@ -1,33 +1,11 @@
 """Paths, task ids and names of files that want to be something else."""
 
-import http.client
 import json
-from contextlib import closing
 
 import pytest
 
 from serve_app.launcher import ROOT
-
-TRAVERSALS = [
-    "../tasks.db",
-    "..%2ftasks.db",
-    "..%2f..%2f..%2f..%2fetc%2fpasswd",
-    "%2e%2e/%2e%2e/%2e%2e/etc/passwd",
-    "..%5c..%5ctasks.db",
-    "..%c0%afetc%c0%afpasswd",
-    "%2fetc%2fpasswd",
-    "....//....//etc/passwd",
-    "%00",
-    "x%00.mp4",
-    "%0d%0aX-Injected:%20yes",
-    "%ff%fe",
-    "%e2%80%aegnp.4pm",
-    "x" * 4096,
-    ".",
-    "%2e",
-    "*",
-    "'%20or%20'1'='1",
-]
+from tests.serve_app.hostile_paths import FOLDERS, TRAVERSALS, get
 
 NAMES = [
     "../../../../tmp/intruder",
@@ -45,16 +23,8 @@ NAMES = [
 ]
 
 
-def get(service, path):
-    """The answer to exactly this path: httpx would tidy it up."""
-    with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)) as connection:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        return response.status, response.headers, response.read()
-
-
 @pytest.mark.parametrize("name", TRAVERSALS, ids=lambda name: name[:24])
-@pytest.mark.parametrize("route", ["/task/", "/download/", "/static-offline-docs/", "/"])
+@pytest.mark.parametrize("route", FOLDERS)
 def test_no_path_leads_out_of_its_folder(service, route, name):
     status, headers, body = get(service, route + name)
     assert status in (400, 404), body

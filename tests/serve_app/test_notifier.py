@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from serve_app.errors import StorageFull
 from serve_app.notifier import PAUSES_S, Notifier
 from serve_app.task import TaskStatus
+from serve_app.webhooks import TIMEOUT_S, deliver
 from tests.serve_app.tasks import new_task
 
 
@@ -24,13 +26,19 @@ def clock():
 
 
 @pytest.fixture
-def notify(store, clock):
-    """Makes one attempt at what is due."""
+def notifier(store, clock):
+    return Notifier(store, b"secret", allow_private=True, clock=clock)
 
-    def run():
-        asyncio.run(Notifier(store, b"secret", allow_private=True, clock=clock).notify())
 
-    return run
+@pytest.fixture
+def notify(notifier):
+    """Makes one attempt at what is due, and waits until all have ended."""
+
+    async def run():
+        await notifier.notify()
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+
+    return lambda: asyncio.run(run())
 
 
 @pytest.fixture
@@ -98,3 +106,73 @@ def test_a_task_without_a_webhook_is_told_to_nobody(finished, notify, receiver):
     finished(webhook_url=None, webhook_at=None)
     notify()
     assert receiver.received == []
+
+
+def test_one_that_never_ends_does_not_hold_up_those_that_come_later(finished, notifier, receiver, store):
+    async def run():
+        finished("first", path="/slow")
+        await notifier.notify()
+        finished("second")
+        await notifier.notify()
+        while store.get("second").webhook_at is not None:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(run(), TIMEOUT_S / 2))
+    assert sorted(path for path, _, _ in receiver.received) == ["/hook", "/slow"]
+
+
+def test_one_that_is_under_way_is_not_sent_again(finished, notifier, receiver):
+    async def run():
+        finished(path="/slow")
+        await notifier.notify()
+        while not receiver.received:
+            await asyncio.sleep(0.01)
+        await notifier.notify()
+        await asyncio.sleep(0.2)
+
+    asyncio.run(run())
+    assert len(receiver.received) == 1
+
+
+def test_an_error_that_nobody_foresaw_puts_off_that_one_alone(
+    finished, notify, receiver, store, clock, monkeypatch
+):
+    async def fail_for_the_first(url, message_id, *arguments, **options):
+        if message_id == "msg_first":
+            raise OverflowError("port must be 0-65535")
+        await deliver(url, message_id, *arguments, **options)
+
+    monkeypatch.setattr("serve_app.notifier.deliver", fail_for_the_first)
+    finished("first")
+    finished("second")
+    notify()
+    assert [headers["webhook-id"] for _, headers, _ in receiver.received] == ["msg_second"]
+    assert (store.get("first").webhook_failures, store.get("first").webhook_at) == (
+        1,
+        clock.now + PAUSES_S[0],
+    )
+
+
+def test_a_url_that_an_earlier_release_took_is_put_off(finished, notify, store):
+    finished(webhook_url="http://127.0.0.1:99999/")
+    notify()
+    assert store.get("task").webhook_failures == 1
+
+
+def test_what_the_journal_cannot_take_note_of_is_noted_later_and_not_sent_again(
+    finished, notify, receiver, store, monkeypatch
+):
+    def full(_task):
+        raise StorageFull
+
+    finished("taken")
+    finished("refused", path="/broken")
+    with monkeypatch.context() as disk:
+        disk.setattr(store, "save", full)
+        notify()
+        notify()
+        assert len(receiver.received) == 2
+    notify()
+    assert len(receiver.received) == 2
+    assert store.get("taken").webhook_at is None
+    assert store.get("refused").webhook_failures == 1

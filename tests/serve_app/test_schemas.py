@@ -57,6 +57,26 @@ def form(**fields: str) -> GenerateVideoForm:
     return GenerateVideoForm(**files, **fields)
 
 
+def test_the_same_fields_and_files_have_the_same_fingerprint():
+    assert form(width="256").fingerprint("image", "sound") == form(width="256").fingerprint("image", "sound")
+
+
+def test_other_fields_or_files_have_another():
+    first = form(width="256").fingerprint("image", "sound")
+    assert form(width="128").fingerprint("image", "sound") != first
+    assert form(width="256", seed="7").fingerprint("image", "sound") != first
+    assert form(width="256").fingerprint("image", "another sound") != first
+
+
+def test_a_field_or_a_default_of_a_later_release_changes_no_fingerprint():
+    class LaterForm(GenerateVideoForm):
+        fps: int = 25
+        mood: str = "calm"
+
+    later = LaterForm(**form().model_dump(include={"reference_image", "audio_file"}), width="256")
+    assert later.fingerprint("image", "sound") == form(width="256").fingerprint("image", "sound")
+
+
 def test_a_form_of_known_fields_has_no_warnings():
     assert form(width="256").warnings() == ()
 

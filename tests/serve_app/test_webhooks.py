@@ -3,12 +3,14 @@
 import asyncio
 import ipaddress
 import json
+import socket
 import stat
 import time
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from serve_app import webhooks
 from serve_app.errors import InvalidRequest
 from serve_app.webhooks import WebhookFailed, deliver, is_public, load_secret, resolve
 
@@ -70,15 +72,33 @@ class TestDelivery:
         answers = [[(2, 1, 6, "", ("127.0.0.1", 80))], [(2, 1, 6, "", ("127.0.0.2", 80))]]
         asked = []
 
-        async def getaddrinfo(self, host, port, **_options):
+        def getaddrinfo(host, *_arguments, **_options):
             asked.append(host)
             return answers.pop(0)
 
-        monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
         send(f"http://changing.example:{receiver.server_port}/hook", secret_file)
         ((_, headers, _),) = receiver.received
         assert asked.count("changing.example") == 1
         assert headers["host"] == f"changing.example:{receiver.server_port}"
+
+    def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(self, receiver, secret_file, monkeypatch):
+        monkeypatch.setattr(webhooks, "TIMEOUT_S", 0.5)
+        began = time.monotonic()
+        with pytest.raises(WebhookFailed, match="took longer than"):
+            send(f"{receiver.url}/slow", secret_file)
+        assert time.monotonic() - began < 5
+
+    def test_a_name_is_looked_up_as_it_is_written_in_ascii(self, monkeypatch):
+        asked = []
+
+        def getaddrinfo(host, *_arguments, **_options):
+            asked.append(host)
+            return [(2, 1, 6, "", ("1.1.1.1", 80))]
+
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        assert look("http://faß.example/").name == "xn--fa-hia.example"
+        assert asked == ["xn--fa-hia.example"]
 
 
 class TestWhereItLeads:
@@ -88,6 +108,9 @@ class TestWhereItLeads:
             "http://127.0.0.1/", "http://localhost:8000/", "http://[::1]/", "http://10.1.2.3/", "http://192.168.0.1/",
             "http://169.254.169.254/latest/meta-data", "http://[::ffff:127.0.0.1]/", "http://0.0.0.0/",
             "http://[64:ff9b::7f00:1]/", "http://[2002:7f00:1::]/", "http://2130706433/", "http://224.0.0.1/",
+            "http://[64:ff9b:1::7f00:1]/", "http://[::ffff:0:127.0.0.1]/", "http://[::127.0.0.1]/",
+            "http://[fec0::2]/", "http://[fe80::1]/", "http://[fd00::1]/", "http://[ff02::1]/", "http://[::]/",
+            "http://[2001:0:4136:e378:8000:63bf:80ff:fffe]/", "http://[2001:db8::1]/",
         ],
     )  # fmt: skip
     def test_addresses_that_are_not_public_are_refused(self, url):
@@ -106,11 +129,18 @@ class TestWhereItLeads:
             ("nonsense", "is not an http or https URL"),
             ("http://name.invalid/", "has no address"),
             ("http://1.1.1.1/" + "x" * 2000, "2015 characters"),
+            ("http://xn--a/", "is not a URL"),
+            ("http://xn--ls8h.la/", "is not a URL"),
+            ("http://1.1.1.1/\ud800", "is not a URL"),
+            ("http://\ud800/", "is not a URL"),
+            ("http://1.1.1.1:99999/", "the port is 99999"),
+            ("http://1.1.1.1:0/", "the port is 0"),
         ],
     )
     def test_what_is_no_usable_url_is_refused(self, url, why):
-        with pytest.raises(InvalidRequest, match=why):
+        with pytest.raises(InvalidRequest, match=why) as caught:
             look(url)
+        assert caught.value.message.encode()  # it can be answered
 
     def test_public_addresses_are_accepted(self):
         target = look("https://1.1.1.1:8443/hook?x=1")
@@ -120,8 +150,13 @@ class TestWhereItLeads:
     def test_private_ones_are_where_the_operator_allows_them(self):
         assert look("http://10.1.2.3/", allow_private=True).address == ipaddress.ip_address("10.1.2.3")
 
-    def test_a_public_address_inside_another_is_public(self):
-        assert is_public(ipaddress.ip_address("::ffff:1.1.1.1"))
+    def test_addresses_of_the_internet_are_public(self):
+        for address in ("1.1.1.1", "2606:4700:4700::1111", "2001:4860:4860::8888"):
+            assert is_public(ipaddress.ip_address(address))
+
+    def test_an_address_inside_another_is_not(self):
+        for address in ("::ffff:1.1.1.1", "64:ff9b::1.1.1.1", "2002:101:101::1"):
+            assert not is_public(ipaddress.ip_address(address))
 
 
 class TestSecret:

@@ -1,0 +1,177 @@
+"""What the API does when its neighbours change: name servers, engines, keys, the disk of the journal."""
+
+import asyncio
+import socket
+
+import pytest
+
+from serve_app.api_keys import KeyFile
+from serve_app.engine_choice import EngineChoice
+from serve_app.errors import StorageFull
+from serve_app.notifier import Notifier
+from serve_app.task_store import TaskStore
+from tests.serve_app.local_api import local_api
+
+BOTH_ENGINES = EngineChoice("echomimic", {})
+KEY = {"Idempotency-Key": "k"}
+PREFLIGHT = {"Origin": "null", "Access-Control-Request-Method": "POST"}
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = TaskStore(f"sqlite:///{tmp_path / 'tasks.db'}")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def names(monkeypatch):
+    """What the name server says: name -> address."""
+    known = {"hooks.example.org": "1.1.1.1"}
+
+    def getaddrinfo(host, port, *_arguments, **_options):
+        if host not in known:
+            raise socket.gaierror("temporary failure in name resolution")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (known[host], port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return known
+
+
+@pytest.fixture
+def submit(astronaut_file, speech_file):
+    """Sends the form with these fields."""
+
+    def send(api, headers=None, **fields):
+        files = {"reference_image": astronaut_file.read_bytes(), "audio_file": speech_file.read_bytes()}
+        return api.post("/generate_video", files=files, data=fields, headers=headers)
+
+    return send
+
+
+class TestARepeatedRequest:
+    def test_is_answered_while_the_name_of_its_webhook_cannot_be_resolved(
+        self, tmp_path, store, submit, names
+    ):
+        api = local_api(tmp_path, store)
+        hook = {"webhook_url": "http://hooks.example.org/"}
+        first = submit(api, KEY, **hook)
+        names.clear()
+        assert (first.status_code, submit(api, KEY, **hook).json()) == (200, first.json())
+        assert submit(api, **hook).json()["error"]["field"] == "webhook_url"
+
+    def test_is_answered_when_its_engine_is_no_longer_deployed(self, tmp_path, store, submit):
+        first = submit(local_api(tmp_path, store, BOTH_ENGINES), KEY, engine="echomimic")
+        later = local_api(tmp_path, store)
+        assert (first.status_code, submit(later, KEY, engine="echomimic").json()) == (200, first.json())
+        assert submit(later, engine="echomimic").json()["error"]["field"] == "engine"
+
+    def test_is_refused_where_it_is_another_one(self, tmp_path, store, submit, names):
+        api = local_api(tmp_path, store)
+        submit(api, KEY)
+        other = submit(api, KEY, webhook_url="http://unknown.example.org/")
+        assert other.json()["error"]["type"] == "idempotency_key_reused"
+
+
+class TestKeys:
+    @pytest.fixture
+    def as_(self, tmp_path, store):
+        """The API as the holder of a key sees it; a name that has none gets one."""
+        file = KeyFile(tmp_path / "api_keys.json")
+        keys = {}
+
+        def client(name, *, admin=False):
+            if name not in keys:
+                keys[name] = file.add(name, admin=admin)
+            api = local_api(tmp_path, store, api_keys=str(tmp_path / "api_keys.json"))
+            api.headers["X-API-Key"] = keys[name]
+            return api
+
+        return client
+
+    def test_of_two_admins_may_come_with_the_same_idempotency_key(self, as_, submit):
+        ids = [submit(as_(name, admin=True), KEY).json()["task_id"] for name in ("ann", "bob", "ann")]
+        assert ids[0] == ids[2] != ids[1]
+
+    def test_give_their_name_to_a_task_whoever_sees_it(self, as_, submit, store):
+        ids = {
+            name: submit(as_(name, admin=name != "carl")).json()["task_id"] for name in ("ann", "bob", "carl")
+        }
+        assert {name: store.get(task_id).owner for name, task_id in ids.items()} == {
+            name: name for name in ids
+        }
+
+        def listed(name):
+            return [task["task_id"] for task in as_(name).get("/tasks").json()["tasks"]]
+
+        assert listed("ann") == listed("bob") == [*reversed(ids.values())]
+        assert listed("carl") == [ids["carl"]]
+        assert as_("ann").post(f"/task/{ids['carl']}/cancel").status_code == 200
+
+    def test_do_not_help_a_webhook_whose_name_becomes_private(self, as_, submit, names, store, receiver):
+        alice = as_("alice")
+        url = f"http://hooks.example.org:{receiver.server_port}/hook"
+        task_id = submit(alice, webhook_url=url).json()["task_id"]
+        alice.post(f"/task/{task_id}/cancel")
+        names["hooks.example.org"] = "127.0.0.1"
+
+        async def notify():
+            await Notifier(store, b"secret", allow_private=False).notify()
+            await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+
+        asyncio.run(notify())
+        assert receiver.received == []
+        assert store.get(task_id).webhook_failures == 1
+
+
+class TestAFullDisk:
+    @pytest.mark.parametrize(
+        ("method", "path"), [("POST", "/task/{task_id}/cancel"), ("DELETE", "/task/{task_id}")]
+    )
+    def test_is_a_documented_answer(self, tmp_path, store, submit, monkeypatch, method, path):
+        api = local_api(tmp_path, store)
+        task_id = submit(api).json()["task_id"]
+
+        def full(*_arguments):
+            raise StorageFull
+
+        monkeypatch.setattr(store, "save", full)
+        answer = api.request(method, path.format(task_id=task_id))
+        assert (answer.status_code, answer.json()["error"]["type"]) == (507, "storage_full")
+        assert "507" in api.get("/openapi.json").json()["paths"][path][method.lower()]["responses"]
+
+
+class TestTheDocumentation:
+    @pytest.fixture
+    def responses(self, tmp_path, store):
+        """The documented answers of every operation."""
+        paths = local_api(tmp_path, store).get("/openapi.json").json()["paths"]
+        return {
+            (method, path): set(operation["responses"])
+            for path, operations in paths.items()
+            for method, operation in operations.items()
+        }
+
+    def test_says_that_every_route_refuses_foreign_hosts(self, responses):
+        assert [operation for operation, statuses in responses.items() if "400" not in statuses] == []
+
+    def test_says_what_becomes_of_a_range_beyond_the_end(self, responses):
+        assert "416" in responses["get", "/download/{task_id}"]
+
+
+class TestPreflights:
+    def test_for_hosts_that_are_not_ours_are_refused(self, tmp_path, store):
+        headers = {**PREFLIGHT, "Host": "rebound.example.org"}
+        answer = local_api(tmp_path, store).options("/generate_video", headers=headers)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (400, "host_not_allowed")
+
+    def test_for_the_contract_s_routes_are_allowed_to_every_page(self, tmp_path, store):
+        answer = local_api(tmp_path, store).options("/generate_video", headers=PREFLIGHT)
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, "*")
+
+    def test_that_are_refused_say_so_as_all_errors_do(self, tmp_path, store):
+        answer = local_api(tmp_path, store).options("/tasks", headers=PREFLIGHT)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (400, "bad_request")
+        assert answer.json()["detail"] == "Disallowed CORS origin"
+        assert "Origin" in answer.headers["vary"]
+        assert "access-control-allow-origin" not in answer.headers
