@@ -45,10 +45,12 @@ def test_a_waiting_task_outlives_the_manager(fragile, running_task, astronaut_fi
 
 
 @pytest.mark.timeout(400)
-def test_ctrl_c_hands_running_work_to_the_next_start(tmp_path, astronaut_file, speech_file):
-    with run_service(tmp_path) as first:
+def test_ctrl_c_hands_running_work_to_the_next_start(tmp_path, astronaut_file, speech_file, slow_photo):
+    # Half of what Serve's own patience with a busy ingress would take.
+    with run_service(tmp_path, end_timeout_s=12) as first:
         task_id = first.submit(astronaut_file, speech_file, width=1024, height=1024)
         first.wait_for(task_id, lambda task: task["frames_generated"] > 0)
+        first.keep_an_ingress_busy(slow_photo, speech_file)
     with run_service(tmp_path) as second:
         task = second.wait(task_id)
     assert (task["status"], task["attempt"]) == ("completed", 2)
