@@ -9,9 +9,19 @@ from serve_app.engine_choice import choose
 from serve_app.exposure import check_exposure
 from serve_app.health import listening_host
 from serve_app.ingress import Ingress
+from serve_app.replica_ports import OnLoopback
 from serve_app.settings import DEPLOYMENTS, EngineName, EngineSettings, Settings
 
-REPLICAS: dict[EngineName, type[EngineReplica]] = {"echomimic": EchoMimic, "preview": Preview}
+
+class PrivatePreview(OnLoopback, Preview):
+    """The CPU engine as it is deployed."""
+
+
+class PrivateEchoMimic(OnLoopback, EchoMimic):
+    """The diffusion engine as it is deployed."""
+
+
+REPLICAS: dict[EngineName, type[EngineReplica]] = {"echomimic": PrivateEchoMimic, "preview": PrivatePreview}
 
 # A replica that is to go finishes its task first; when the whole application ends, the manager has
 # it hand its work back.

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -30,6 +31,9 @@ _START_TIMEOUT_S = 180
 _END_TIMEOUT_S = 60
 _BIN = Path(sys.executable).parent
 
+# Unix sockets lie below it, and must have short paths.
+_RAY_FOLDER = Path("/tmp/echomimic-tests")
+
 
 def free_port() -> int:
     """A port nobody listens on at this moment."""
@@ -42,10 +46,11 @@ def free_port() -> int:
 class Service:
     """A running service, and what a test may do to it."""
 
-    def __init__(self, process: psutil.Popen, port: int, folder: Path):
+    def __init__(self, process: psutil.Popen, port: int, folder: Path, temporary: Path):
         self.process = process
         self.port = port
         self.folder = folder
+        self.temporary = temporary  # what its processes use for temporary files
         self.url = f"http://127.0.0.1:{port}"
         self.http = httpx.Client(base_url=self.url, timeout=60)
 
@@ -123,8 +128,12 @@ def run_service(
     port = free_port()
     command = [str(_BIN / "serve"), "run", "--address", address]
     command.append(str(write_config(folder, {"host": host, "port": port}, **args)))
-    with started(command, folder / "serve.log", end_timeout_s=end_timeout_s) as process:
-        yield from _serving(Service(process, port, folder), until_ready)
+    log = folder / "serve.log"
+    with (
+        _temporary_folder() as temporary,
+        started(command, log, end_timeout_s=end_timeout_s, TMPDIR=str(temporary)) as process,
+    ):
+        yield from _serving(Service(process, port, folder, temporary), until_ready)
 
 
 @contextmanager
@@ -132,8 +141,12 @@ def run_launcher(folder: Path, ending: signal.Signals = signal.SIGINT, **args: A
     """The same as `make run` starts it; everything is gone in the promised time after this signal."""
     port = free_port()
     command = [sys.executable, "-m", "serve_app.launcher", str(write_config(folder, {"port": port}, **args))]
-    with started(command, folder / "serve.log", ending, PROMISED_END_S) as process:
-        yield from _serving(Service(process, port, folder), until_ready=True)
+    log = folder / "serve.log"
+    with (
+        _temporary_folder() as temporary,
+        started(command, log, ending, PROMISED_END_S, TMPDIR=str(temporary)) as process,
+    ):
+        yield from _serving(Service(process, port, folder, temporary), until_ready=True)
 
 
 def write_config(folder: Path, http_options: dict[str, Any], **args: Any) -> Path:
@@ -154,12 +167,12 @@ def started(
     log: Path,
     ending: signal.Signals = signal.SIGINT,
     end_timeout_s: float = _END_TIMEOUT_S,
+    **variables: str,
 ) -> Iterator[psutil.Popen]:
-    """A process with its descendants; they are asked to end, and killed if they don't."""
-    # Unix sockets below the temporary folder must have short paths.
-    environment = {**os.environ, "RAY_TMPDIR": "/tmp/echomimic-tests"}
+    """A process with its descendants and these variables; they are asked to end, and killed if they don't."""
+    environment = {**os.environ, "RAY_TMPDIR": str(_RAY_FOLDER), **variables}
     environment.pop("RAY_ADDRESS", None)
-    Path(environment["RAY_TMPDIR"]).mkdir(exist_ok=True)
+    _RAY_FOLDER.mkdir(exist_ok=True)
     with log.open("a") as output:
         process = psutil.Popen(
             command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
@@ -192,6 +205,13 @@ def lives(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    _RAY_FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_RAY_FOLDER) as folder:
+        yield Path(folder)
 
 
 def _serving(service: Service, until_ready: bool) -> Iterator[Service]:
