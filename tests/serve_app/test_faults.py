@@ -3,6 +3,7 @@
 import pytest
 
 from serve_app.task_store import TaskStore
+from tests.fuzz.uploads import Watch
 from tests.service import poll, run_service
 
 
@@ -30,10 +31,12 @@ def test_a_task_whose_replica_is_killed_is_made_by_another(fragile, running_task
 
 
 def test_a_task_outlives_the_manager_without_being_made_twice(fragile, running_task):
+    watch = Watch(fragile)
     (manager,) = fragile.processes("TaskManagerActor")
     manager.kill()
     task = fragile.wait(running_task)
     assert (task["status"], task["attempt"], task["error"]) == ("completed", 1, None)
+    assert "a process of TaskManagerActor died" in watch.complaints()
 
 
 def test_a_waiting_task_outlives_the_manager(fragile, running_task, astronaut_file, speech_file):
