@@ -7,7 +7,7 @@ for %%v in (3.12 3.11 3.10) do if not defined PYTHON py -%%v -c "" >nul 2>nul &&
 if not defined PYTHON set "PYTHON=python"
 %PYTHON% scripts\bootstrap.py requirements-preview.txt || goto failed
 echo Serving on http://127.0.0.1:7688 (Ctrl-C ends it) ^| 服务地址 http://127.0.0.1:7688，按 Ctrl-C 结束
-.venv\Scripts\python.exe -m serve_app.launcher
+.venv\Scripts\python.exe -m serve_app.launcher || goto failed
 goto end
 :failed
 echo The service could not be started, see above. ^| 启动失败，请查看上面的信息。

@@ -23,21 +23,27 @@ from serve_app.demo import SPEECH, service
 VIDEOS = 20  # enough work for the engine to be busy throughout
 
 
-async def poll(task_id: str, clients: int, seconds: float) -> list[float]:
-    """Seconds that each answer took, with `clients` asking again and again for `seconds`."""
+async def poll(task_ids: list[str], clients: int, seconds: float) -> list[float]:
+    """Seconds that each answer took, with `clients` asking again and again for `seconds`.
+
+    Each asks for the first task, which starts first, until that is finished, then for the next.
+    """
     limits = httpx.Limits(max_connections=clients)
     deadline = time.perf_counter() + seconds
     async with httpx.AsyncClient(base_url=DEFAULT_URL, limits=limits, timeout=30) as http:
-        answers = await asyncio.gather(*(_poll_until(http, task_id, deadline) for _ in range(clients)))
+        answers = await asyncio.gather(*(_poll_until(http, task_ids, deadline) for _ in range(clients)))
     return [latency for latencies in answers for latency in latencies]
 
 
-async def _poll_until(http: httpx.AsyncClient, task_id: str, deadline: float) -> list[float]:
+async def _poll_until(http: httpx.AsyncClient, task_ids: list[str], deadline: float) -> list[float]:
     latencies = []
+    task_id, *later = task_ids
     while (start := time.perf_counter()) < deadline:
         response = await http.get(f"/task/{task_id}")
         response.raise_for_status()
         latencies.append(time.perf_counter() - start)
+        if response.json()["finished_at"] and later:
+            task_id, *later = later
     return latencies
 
 
@@ -58,7 +64,7 @@ def main() -> None:
     print(f"cores {os.cpu_count()}, load before {os.getloadavg()[0]:.1f}")
     with service(), EchoMimicClient() as client:
         tasks = submit_work(client)
-        latencies = asyncio.run(poll(tasks[0], arguments.clients, arguments.seconds))
+        latencies = asyncio.run(poll(tasks, arguments.clients, arguments.seconds))
         unfinished = sum(client.task(task_id).finished_at is None for task_id in tasks)
     p50, p99 = np.percentile(latencies, [50, 99]) * 1000
     print(f"{arguments.clients} clients for {arguments.seconds:g} s, no answer but 200")

@@ -15,13 +15,13 @@ class Bounds:
 
     Attributes:
         memory: bytes of address space, on Linux.
-        cpu_seconds: processor time, on Linux.
+        cpu_seconds: processor time, on Linux; None for one that works as long as it is given work.
         seconds: by the clock, everywhere; more than `cpu_seconds`, because a machine can be busy.
     """
 
     memory: int
-    cpu_seconds: int
-    seconds: float
+    cpu_seconds: int | None = None
+    seconds: float | None = None
 
 
 @contextmanager
@@ -29,14 +29,25 @@ def bounded(process: "Popen[bytes]", bounds: Bounds) -> Iterator["Bounded"]:
     """Hold a process that was just started to its bounds; it has ended when the context is left."""
     _limit(process, bounds)
     watch = Bounded(process)
-    alarm = Timer(bounds.seconds, watch.time_out)
-    alarm.daemon = True
-    alarm.start()
     try:
-        yield watch
+        with _alarm(bounds.seconds, watch):
+            yield watch
     finally:
-        alarm.cancel()
         process.kill()
+
+
+@contextmanager
+def _alarm(seconds: float | None, watch: "Bounded") -> Iterator[None]:
+    if seconds is None:
+        yield
+        return
+    timer = Timer(seconds, watch.time_out)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Bounded:
@@ -74,6 +85,8 @@ def _limit(process: "Popen[bytes]", bounds: Bounds) -> None:
         (resource.RLIMIT_CPU, bounds.cpu_seconds),
         (resource.RLIMIT_CORE, 0),
     ):
+        if most is None:
+            continue
         try:
             resource.prlimit(process.pid, kind, (most, most))
         except ProcessLookupError:  # it has ended already

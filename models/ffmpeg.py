@@ -34,6 +34,9 @@ def sound_input(path: Path) -> list[str]:
     """Arguments that read the first audio stream of a user's file, and no other file whatever it says."""
     # A file that is mostly damaged still counts for what can be heard of it.
     return [
+        # Every thread takes address space, which is bounded, and ffmpeg starts one a core.
+        "-threads",
+        "1",
         "-max_alloc",
         str(MAX_ALLOCATION),
         "-max_error_rate",

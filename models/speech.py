@@ -98,8 +98,7 @@ def _decoder(path: Path, seconds: float, bounds: Bounds) -> Iterator[tuple[Ffmpe
     if not path.stat().st_size:
         raise AudioError("the audio file is an empty file", allowed=ALLOWED)
     output = ["-map", "0:a:0", "-vn", "-sn", "-dn", "-af", FROM_ZERO, "-ac", "1", "-ar", str(SAMPLE_RATE)]
-    # Every thread takes address space, and ffmpeg starts one a core.
-    arguments = ["-filter_threads", "1", "-threads", "1", *sound_input(path), *output]
+    arguments = ["-filter_threads", "1", *sound_input(path), *output]
     arguments += ["-t", str(seconds), "-f", "s16le", "pipe:1"]
     with run_ffmpeg(arguments, stdout=PIPE) as ffmpeg, ffmpeg.bounded(bounds) as watch:
         yield ffmpeg, watch

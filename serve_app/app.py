@@ -17,6 +17,10 @@ REPLICAS: dict[EngineName, type[EngineReplica]] = {"echomimic": EchoMimic, "prev
 # it hand its work back.
 _GRACEFUL_SHUTDOWN_TIMEOUT_S = 1800
 
+# The engines end after the ingress, and all of it within the launcher's patience. Almost every request is
+# answered by then; with Serve's own 20 s an upload that takes long to decode would hold up the end.
+_INGRESS_SHUTDOWN_TIMEOUT_S = 3
+
 # How often a replica that is to go looks whether its requests have ended; Serve's own 2 s, once for
 # the ingress and once for the engines, would be most of the time it takes to end the service.
 _GRACEFUL_SHUTDOWN_WAIT_LOOP_S = 0.2
@@ -50,6 +54,7 @@ def _ingress_options(settings: Settings) -> dict[str, Any]:
     return {
         "num_replicas": settings.ingress_replicas,
         "max_ongoing_requests": 200,
+        "graceful_shutdown_timeout_s": _INGRESS_SHUTDOWN_TIMEOUT_S,
         "graceful_shutdown_wait_loop_s": _GRACEFUL_SHUTDOWN_WAIT_LOOP_S,
         # A replica takes a whole CPU by default, and nothing else would fit on a small machine.
         "ray_actor_options": {"num_cpus": 0.1},

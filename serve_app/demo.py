@@ -13,20 +13,18 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-import psutil
 from tqdm import tqdm
 
 from serve_app.client import DEFAULT_URL, ClientError, EchoMimicClient, make_video, summary
 from serve_app.errors import ConfigError
 from serve_app.launcher import ROOT, check, command, environment
+from serve_app.process_family import heed_endings, running
 
 SPEECH = ROOT / "examples" / "hello.wav"
 VIDEO = ROOT / "output" / "demo.mp4"
 LOG = ROOT / "output" / "demo.log"
 
-_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _READY_TIMEOUT_S = 180
-_END_TIMEOUT_S = 8
 
 
 class DemoError(Exception):
@@ -36,9 +34,8 @@ class DemoError(Exception):
 def main() -> int:
     """Run the demo; returns the exit status."""
     arguments = _parse_arguments()
-    # However we are ended, everything we started ends with us; a shell's background has Ctrl-C ignored.
-    for number in _ENDINGS:
-        signal.signal(number, signal.default_int_handler)
+    # However we are ended, everything we started ends with us.
+    heed_endings()
     try:
         with tempfile.TemporaryDirectory() as folder, service():
             image = arguments.image or _astronaut(Path(folder))
@@ -70,16 +67,9 @@ def service() -> Iterator[None]:
     check()
     _check_port_is_free()
     LOG.parent.mkdir(parents=True, exist_ok=True)
-    with LOG.open("w") as log:
-        # In a session of its own, so that Ctrl-C reaches it through us alone.
-        process = subprocess.Popen(
-            command(), cwd=ROOT, env=environment(), stdout=log, stderr=log, start_new_session=True
-        )
-        try:
-            _wait_until_ready(process)
-            yield
-        finally:
-            _end(process)
+    with LOG.open("w") as log, running(command(), ROOT, environment(), log) as process:
+        _wait_until_ready(process)
+        yield
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -134,22 +124,6 @@ def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
             bar.set_description_str(f"Starting the service ({reason})")
             time.sleep(0.5)
     raise DemoError(f"the service is not ready after {_READY_TIMEOUT_S} s: {reason}; its log: {LOG}")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the service to end; what is left of it and its cluster is killed."""
-    # Whoever presses Ctrl-C again gets the same end, not half of it.
-    for number in _ENDINGS:
-        signal.signal(number, signal.SIG_IGN)
-    started = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-    process.send_signal(signal.SIGINT)
-    try:
-        process.wait(_END_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-    _, alive = psutil.wait_procs(started, timeout=1)
-    for straggler in alive:
-        straggler.kill()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from models.engine import Engine
 from models.errors import Cancelled, GenerationError, InputError
 from serve_app.attempt import Attempt
 from serve_app.manager_actor import ManagerClient, TaskManagerActor
+from serve_app.replica_ports import keep_on_loopback
 from serve_app.settings import Settings
 from serve_app.storage import Storage
 from serve_app.task import Task
@@ -36,6 +37,7 @@ class EngineReplica:
     """
 
     def __init__(self, engine: Engine, settings: Settings):
+        keep_on_loopback()
         self._engine = engine
         self._storage = Storage(settings.data_dir)
         # A video in the making outlasts any absence of the manager.

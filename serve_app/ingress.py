@@ -11,6 +11,7 @@ from serve_app.engine_choice import EngineChoice
 from serve_app.exposure import check_exposure
 from serve_app.health import listening_host
 from serve_app.manager_actor import ManagerClient
+from serve_app.replica_ports import keep_on_loopback
 from serve_app.settings import Settings
 
 # A manager that restarts answers after two or three seconds.
@@ -32,6 +33,7 @@ class Ingress:
     """
 
     async def __init__(self, settings: Settings, choice: EngineChoice, *engines: DeploymentHandle):  # type: ignore[misc]  # Serve awaits it
+        keep_on_loopback()
         # The builder has looked already, unless it ran before Serve did.
         if host := await asyncio.to_thread(listening_host):
             check_exposure(settings, host)

@@ -1,9 +1,11 @@
-"""Starts the service as `serve run serve_config.yaml` does, but private: python -m serve_app.launcher"""
+"""Starts the service as `serve run serve_config.yaml` does, but private, and ends it within 10 s.
 
+python -m serve_app.launcher [CONFIG]
+"""
+
+import argparse
 import os
 import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +17,7 @@ from pydantic import ValidationError
 from serve_app.api_keys import KeyFile
 from serve_app.errors import ConfigError
 from serve_app.exposure import check_exposure
+from serve_app.process_family import heed_endings, running, wait
 from serve_app.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,22 +73,31 @@ def configured(config: Path = CONFIG) -> Iterator[Settings]:
 
 
 def main() -> int:
-    """Serve until Ctrl-C; returns the exit status."""
+    """Serve until we are asked to end; returns the exit status."""
+    config = _parse_arguments().config
+    heed_endings()
     try:
-        check()
+        check(config)
+        with running(command(config), ROOT, environment()) as process:
+            return wait(process)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    # Also where we were started with Ctrl-C ignored, as shells do in the background.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen(command(), cwd=ROOT, env=environment())
-    signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            # The terminal has told the child as well; it ends Serve and its cluster.
-            continue
+    except KeyboardInterrupt:
+        return 0
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Serve until Ctrl-C.")
+    parser.add_argument(
+        "config", type=Path, nargs="?", default=CONFIG, help="what to serve instead of serve_config.yaml"
+    )
+    arguments = parser.parse_args()
+    # Serve runs in another folder.
+    arguments.config = arguments.config.absolute()
+    if not arguments.config.is_file():
+        parser.error(f"there is no file {arguments.config}")
+    return arguments
 
 
 def _read(config: Path) -> dict[str, Any]:

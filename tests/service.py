@@ -1,9 +1,12 @@
 """The service as its users start it: `serve run` on a configuration, on a Ray cluster of the test's own."""
 
+import contextlib
 import os
 import signal
 import socket
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +24,15 @@ os.environ.update(PRIVACY)
 # `ray start` would write a token to the home folder, which other clusters then stumble over.
 os.environ["RAY_AUTH_MODE"] = "disabled"
 
+# In which the launcher and the demo end everything they have started.
+PROMISED_END_S = 10
+
 _START_TIMEOUT_S = 180
 _END_TIMEOUT_S = 60
 _BIN = Path(sys.executable).parent
+
+# Unix sockets lie below it, and must have short paths.
+_RAY_FOLDER = Path("/tmp/echomimic-tests")
 
 
 def free_port() -> int:
@@ -37,10 +46,11 @@ def free_port() -> int:
 class Service:
     """A running service, and what a test may do to it."""
 
-    def __init__(self, process: psutil.Popen, port: int, folder: Path):
+    def __init__(self, process: psutil.Popen, port: int, folder: Path, temporary: Path):
         self.process = process
         self.port = port
         self.folder = folder
+        self.temporary = temporary  # what its processes use for temporary files
         self.url = f"http://127.0.0.1:{port}"
         self.http = httpx.Client(base_url=self.url, timeout=60)
 
@@ -55,6 +65,16 @@ class Service:
             response = self.http.post("/generate_video", files=files, data=fields)
         assert response.status_code == 200, response.text
         return response.json()["task_id"]
+
+    def keep_an_ingress_busy(self, slow_image: Path, audio: Path) -> None:
+        """Send a slow image; when this returns, it is being decoded."""
+
+        def send() -> None:
+            with contextlib.suppress(httpx.TransportError, AssertionError):
+                self.submit(slow_image, audio)
+
+        threading.Thread(target=send, daemon=True).start()
+        poll(lambda: self.processes("image_decoder"))
 
     def task(self, task_id: str) -> dict[str, Any]:
         """What `GET /task/{task_id}` answers."""
@@ -93,37 +113,66 @@ def poll(probe: Any, timeout_s: float = 120, interval_s: float = 0.1) -> Any:
 
 @contextmanager
 def run_service(
-    folder: Path, *, address: str = "local", host: str = "127.0.0.1", until_ready: bool = True, **args: Any
+    folder: Path,
+    *,
+    address: str = "local",
+    host: str = "127.0.0.1",
+    until_ready: bool = True,
+    end_timeout_s: float = _END_TIMEOUT_S,
+    **args: Any,
 ) -> Iterator[Service]:
     """`serve run` with the shipped configuration, these builder arguments and a free port.
 
-    Everything that was started is gone afterwards.
+    Everything that was started is gone afterwards, in this time after Ctrl-C.
     """
     port = free_port()
-    config = yaml.safe_load(CONFIG.read_text())
-    config["http_options"] |= {"host": host, "port": port}
-    # Whoever has the published weights still tests with the same engine.
-    defaults = {"data_dir": str(folder / "data"), "echomimic": {"weights_dir": str(folder / "no_weights")}}
-    config["applications"][0]["args"] |= {**defaults, **args}
-    (folder / "serve_config.yaml").write_text(yaml.safe_dump(config))
-    command = [str(_BIN / "serve"), "run", "--address", address, str(folder / "serve_config.yaml")]
-    with started(command, folder / "serve.log") as process:
-        service = Service(process, port, folder)
-        try:
-            if until_ready:
-                poll(lambda: _ready(service), _START_TIMEOUT_S)
-            yield service
-        finally:
-            service.close()
+    command = [str(_BIN / "serve"), "run", "--address", address]
+    command.append(str(write_config(folder, {"host": host, "port": port}, **args)))
+    log = folder / "serve.log"
+    with (
+        _temporary_folder() as temporary,
+        started(command, log, end_timeout_s=end_timeout_s, TMPDIR=str(temporary)) as process,
+    ):
+        yield from _serving(Service(process, port, folder, temporary), until_ready)
 
 
 @contextmanager
-def started(command: list[str], log: Path) -> Iterator[psutil.Popen]:
-    """A process with its descendants; they are asked to end, and killed if they don't."""
-    # Unix sockets below the temporary folder must have short paths.
-    environment = {**os.environ, "RAY_TMPDIR": "/tmp/echomimic-tests"}
+def run_launcher(folder: Path, ending: signal.Signals = signal.SIGINT, **args: Any) -> Iterator[Service]:
+    """The same as `make run` starts it; everything is gone in the promised time after this signal."""
+    port = free_port()
+    command = [sys.executable, "-m", "serve_app.launcher", str(write_config(folder, {"port": port}, **args))]
+    log = folder / "serve.log"
+    with (
+        _temporary_folder() as temporary,
+        started(command, log, ending, PROMISED_END_S, TMPDIR=str(temporary)) as process,
+    ):
+        yield from _serving(Service(process, port, folder, temporary), until_ready=True)
+
+
+def write_config(folder: Path, http_options: dict[str, Any], **args: Any) -> Path:
+    """The shipped configuration with these options and arguments, and a data folder of the test's own."""
+    config = yaml.safe_load(CONFIG.read_text())
+    config["http_options"] |= http_options
+    # Whoever has the published weights still tests with the same engine.
+    defaults = {"data_dir": str(folder / "data"), "echomimic": {"weights_dir": str(folder / "no_weights")}}
+    config["applications"][0]["args"] |= {**defaults, **args}
+    path = folder / "serve_config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@contextmanager
+def started(
+    command: list[str],
+    log: Path,
+    ending: signal.Signals = signal.SIGINT,
+    end_timeout_s: float = _END_TIMEOUT_S,
+    **variables: str,
+) -> Iterator[psutil.Popen]:
+    """A process with its descendants and these variables; they are asked to end, and killed if they don't."""
+    environment = {**os.environ, "RAY_TMPDIR": str(_RAY_FOLDER), **variables}
     environment.pop("RAY_ADDRESS", None)
-    Path(environment["RAY_TMPDIR"]).mkdir(exist_ok=True)
+    _RAY_FOLDER.mkdir(exist_ok=True)
     with log.open("a") as output:
         process = psutil.Popen(
             command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
@@ -131,19 +180,47 @@ def started(command: list[str], log: Path) -> Iterator[psutil.Popen]:
     try:
         yield process
     finally:
-        end(process)
+        end(process, ending, end_timeout_s)
 
 
-def end(process: psutil.Popen) -> None:
-    """Ctrl-C, as in a terminal; what is left after a while is killed."""
+def end(process: psutil.Popen, ending: signal.Signals, timeout_s: float) -> None:
+    """Send the signal; what is left of the family after the timeout is killed, and fails the test."""
     assert process.is_running(), f"it ended by itself: {process.args}"
     family = [process, *process.children(recursive=True)]
-    process.send_signal(signal.SIGINT)
-    _, alive = psutil.wait_procs(family, timeout=_END_TIMEOUT_S)
+    deadline = time.monotonic() + timeout_s
+    process.send_signal(ending)
+    while (alive := [member for member in family if lives(member)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
     for straggler in alive:
         straggler.kill()
     psutil.wait_procs(alive, timeout=10)
-    assert not alive, f"still there {_END_TIMEOUT_S} s after Ctrl-C: {alive}"
+    assert not alive, f"still there {timeout_s} s after {ending.name}: {alive}"
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it has not ended; one that has stays in the books until its parent has heard of it."""
+    if isinstance(process, psutil.Popen):
+        return process.poll() is None
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    _RAY_FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_RAY_FOLDER) as folder:
+        yield Path(folder)
+
+
+def _serving(service: Service, until_ready: bool) -> Iterator[Service]:
+    try:
+        if until_ready:
+            poll(lambda: _ready(service), _START_TIMEOUT_S)
+        yield service
+    finally:
+        service.close()
 
 
 def _ready(service: Service) -> bool:

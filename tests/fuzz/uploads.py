@@ -20,9 +20,12 @@ TASK_OUTCOMES = {
     Expected.USED: ("completed",),
     Expected.ANY: ("refused", "failed", "completed"),
 }
+LASTING = ("Ingress", "TaskManagerActor", "ProxyActor", "ServeController")
 # Bytes that a process may grow by. The ingress decodes nothing: a photo of 64 megapixels would be 183 MiB.
-# An engine's replica keeps what its face networks take: measured, 280 MiB in 360 tasks, 5 in the last 60.
-MEMORY_GROWTH = {"Ingress": 50 * 2**20, "Preview": 600 * 2**20}
+# The proxy holds bodies whole, and its memory keeps the size that took. An engine's replica keeps what its
+# face networks take: measured, 280 MiB in 360 tasks, 5 in the last 60.
+MEMORY_GROWTH = {**dict.fromkeys(LASTING, 50 * 2**20), "ProxyActor": 200 * 2**20, "Preview": 600 * 2**20}
+UPLOADED = {"reference_image", "audio_file"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def _ended(service: Service, outcome: Outcome) -> Outcome:
 
 
 class Watch:
-    """What must not change in a service: its processes, their memory, the files of what it refused.
+    """What must not change in a service: its processes, their memory, its files but those of its tasks.
 
     Replicas of an engine come and go with its tasks; one that dies shows as a second attempt.
     """
@@ -93,17 +96,20 @@ class Watch:
     def __init__(self, service: Service):
         self._service = service
         self._before = self._memory()
+        self._files_before = self._temporary_files()
 
     def complaints(self) -> Iterator[str]:
         """What has changed since; nothing, where all is well."""
         after = self._memory()
-        if {key for key in self._before.keys() - after.keys() if key[0] == "Ingress"}:
-            yield "an ingress replica died"
+        for name in sorted({name for name, _ in self._before.keys() - after.keys()} & {*LASTING}):
+            yield f"a process of {name} died"
         for (name, _), growth in self._growth().items():
             if growth > MEMORY_GROWTH[name]:
                 yield f"a process of {name} grew by {growth / 2**20:.0f} MiB"
         if left := [folder for folder in self._uploads() if self._is_nobody_s(folder)]:
             yield f"uploads of no task are left: {left}"
+        if left := sorted(self._temporary_files() - self._files_before):
+            yield f"temporary files are left: {left}"
         if not self._service.http.get("/health").json()["ready"]:
             yield "the service is not ready"
 
@@ -119,6 +125,12 @@ class Watch:
     def _memory(self) -> dict[tuple[str, psutil.Process], int]:
         found = [(name, process) for name in MEMORY_GROWTH for process in self._service.processes(name)]
         return {(name, process): process.memory_info().rss for name, process in found}
+
+    def _temporary_files(self) -> set[str]:
+        """What lies in the temporary folder, and among the uploads besides these."""
+        temporary = self._service.temporary.rglob("*")
+        uploads = (self._service.folder / "data" / "uploads").glob("*/*")
+        return {str(path) for path in (*temporary, *uploads) if path.name not in UPLOADED}
 
     def _uploads(self) -> list[str]:
         return [folder.name for folder in (self._service.folder / "data" / "uploads").iterdir()]

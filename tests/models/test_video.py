@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from scipy.io import wavfile
 
 from models.errors import EncodingError
 from models.speech import load_speech
-from models.video import VideoFormat, open_video
+from models.video import ENCODE_BOUNDS, VideoFormat, open_video
 
 FORMAT = VideoFormat(width=64, height=48, fps=24, frame_count=30)
 AAC_FRAME = 1024  # samples
@@ -203,6 +204,24 @@ def test_an_ffmpeg_that_hangs_does_not_keep_an_error_from_being_told(speech_file
     with pytest.raises(RuntimeError, match="engine"):
         break_off()
     assert psutil.Process().children() == []
+
+
+def test_refuses_what_takes_too_much_memory(speech_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("models.video.ENCODE_BOUNDS", replace(ENCODE_BOUNDS, memory=2**20))
+
+    with pytest.raises(EncodingError, match="ffmpeg could not write the video"):
+        write(tmp_path / "video.mp4", speech_file)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_largest_frames_there_are_fit_into_the_memory_it_may_take(speech_file, tmp_path):
+    noise = np.random.default_rng(0)
+    video = VideoFormat(1024, 1024, 24, 30)
+    with open_video(tmp_path / "video.mp4", video, speech_file, "preview") as writer:
+        for _ in range(video.frame_count):
+            writer.write(noise.integers(0, 256, (1, 1024, 1024, 3), dtype=np.uint8))
+
+    assert (tmp_path / "video.mp4").stat().st_size > 2**20
 
 
 def test_an_ffmpeg_that_dies_is_an_error_while_there_are_frames_to_come(speech_file, tmp_path):

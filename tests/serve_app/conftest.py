@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from serve_app.task_store import TaskStore
+from tests.fuzz.images import hostile_images
 from tests.postgres import programs, run_postgres
 
 _numbers = itertools.count()
@@ -102,6 +103,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     write_layout(Rules().networks(TINY), folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def slow_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photo that takes all the processor time it gets, until it is refused."""
+    path = tmp_path_factory.mktemp("portraits") / "slow.jpg"
+    path.write_bytes(next(file.content for file in hostile_images() if "processor busy" in file.name))
+    return path
 
 
 class Receiver(BaseHTTPRequestHandler):

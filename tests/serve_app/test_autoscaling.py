@@ -89,11 +89,12 @@ def watch(service, image, audio, min_replicas):
 @pytest.mark.parametrize("min_replicas", [1, 0])
 @pytest.mark.timeout(600)
 def test_eight_tasks_at_once_start_a_second_replica_and_end_in_order(
-    cluster, tmp_path, astronaut_file, speech_file, min_replicas
+    cluster, tmp_path, astronaut_file, speech_file, min_replicas, capsys
 ):
     preview = {"min_replicas": min_replicas, "max_replicas": 2, "downscale_delay_s": 3}
     preview |= {"num_gpus": 1, "num_cpus": 0.1}
-    with run_service(tmp_path, address=cluster, preview=preview) as service:
+    with run_service(tmp_path, address=cluster, preview=preview) as service, capsys.disabled():
+        print(f"\n{TASKS} tasks, from {min_replicas} replicas:")
         timeline, tasks = watch(service, astronaut_file, speech_file, min_replicas)
     serve.shutdown()  # it has ended, but its client in this process has not noticed
 

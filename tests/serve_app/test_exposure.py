@@ -1,12 +1,15 @@
 """Where the service may listen without keys."""
 
+import contextlib
+
+import psutil
 import pytest
 import yaml
 from ray.serve.schema import HTTPOptionsSchema
 
 from serve_app.api_keys import KeyFile
 from serve_app.errors import ConfigError
-from serve_app.exposure import check_exposure
+from serve_app.exposure import check_exposure, is_loopback
 from serve_app.launcher import CONFIG, SERVE_HOST, check
 from serve_app.settings import Settings
 from tests.service import poll, run_service
@@ -45,6 +48,23 @@ def test_where_others_reach_it_keys_are_needed(host, tmp_path):
 @pytest.mark.parametrize("host", PUBLIC)
 def test_unless_that_is_meant(host):
     check_exposure(Settings(public_without_keys=True), host)
+
+
+def listening(service):
+    """Where each process of the service listens: (its title, address)."""
+    for process in (service.process, *service.process.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            title = " ".join(process.cmdline())[:60]
+            for socket in process.net_connections(kind="inet"):
+                if socket.status == psutil.CONN_LISTEN:
+                    yield title, socket.laddr.ip.removeprefix("::ffff:")
+
+
+def test_every_port_of_the_service_is_on_the_loopback_interface(service):
+    found = set(listening(service))
+
+    assert any("ServeReplica" in title for title, _ in found)
+    assert [where for where in found if not is_loopback(where[1])] == []
 
 
 class TestTheLauncher:

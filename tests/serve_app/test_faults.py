@@ -3,6 +3,7 @@
 import pytest
 
 from serve_app.task_store import TaskStore
+from tests.fuzz.uploads import Watch
 from tests.postgres import run_postgres
 from tests.service import poll, run_service
 
@@ -31,10 +32,12 @@ def test_a_task_whose_replica_is_killed_is_made_by_another(fragile, running_task
 
 
 def test_a_task_outlives_the_manager_without_being_made_twice(fragile, running_task):
+    watch = Watch(fragile)
     (manager,) = fragile.processes("TaskManagerActor")
     manager.kill()
     task = fragile.wait(running_task)
     assert (task["status"], task["attempt"], task["error"]) == ("completed", 1, None)
+    assert "a process of TaskManagerActor died" in watch.complaints()
 
 
 def test_a_waiting_task_outlives_the_manager(fragile, running_task, astronaut_file, speech_file):
@@ -65,10 +68,12 @@ def test_a_manager_that_died_without_its_database_starts_when_it_is_back(
 
 
 @pytest.mark.timeout(400)
-def test_ctrl_c_hands_running_work_to_the_next_start(tmp_path, astronaut_file, speech_file):
-    with run_service(tmp_path) as first:
+def test_ctrl_c_hands_running_work_to_the_next_start(tmp_path, astronaut_file, speech_file, slow_photo):
+    # Half of what Serve's own patience with a busy ingress would take.
+    with run_service(tmp_path, end_timeout_s=12) as first:
         task_id = first.submit(astronaut_file, speech_file, width=1024, height=1024)
         first.wait_for(task_id, lambda task: task["frames_generated"] > 0)
+        first.keep_an_ingress_busy(slow_photo, speech_file)
     with run_service(tmp_path) as second:
         task = second.wait(task_id)
     assert (task["status"], task["attempt"]) == ("completed", 2)

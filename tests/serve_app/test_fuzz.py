@@ -24,3 +24,12 @@ def test_hostile_files_are_answered_in_words_and_leave_no_trace(service):
 
     assert [str(outcome) for outcome in outcomes if not outcome.as_expected] == []
     assert list(watch.complaints()) == []
+
+
+def test_a_file_that_is_left_behind_is_noticed(service):
+    watch = Watch(service)
+    left = service.temporary / "left"
+    left.touch()
+
+    assert list(watch.complaints()) == [f"temporary files are left: {[str(left)]}"]
+    left.unlink()
