@@ -58,7 +58,7 @@ class TaskBook:
         return self._queues[task.engine].position(task)
 
     def counts(self) -> dict[TaskStatus, int]:
-        """How many tasks are pending and how many processing, whoever's business they are."""
+        """How many tasks are pending and how many processing, whosever business they are."""
         if not self._leadership.alone:
             return self._store.counts()
         processing = len(self._processing)
@@ -68,7 +68,7 @@ class TaskBook:
         }
 
     def pending_of(self, owner: str) -> int:
-        """How many tasks of this owner are pending, whoever's business they are."""
+        """How many tasks of this owner are pending, whosever business they are."""
         if not self._leadership.alone:
             return self._store.pending_of(owner)
         return sum(task.owner == owner and task.status is TaskStatus.PENDING for task in self._tasks.values())

@@ -355,14 +355,14 @@ def test_what_a_task_held_is_free_before_the_next_size_is_tried(
     assert set(left) == {0}
 
 
-def test_with_low_memory_only_who_works_is_on_the_device(
+def test_with_low_memory_networks_visit_the_denoiser_for_their_stage(
     engine: EchoMimicEngine,
     networks: Networks,
     portrait: Portrait,
     speech: Speech,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Who is on the device, network by network, as each of them works."""
+    """Which guests are on the device as each network works."""
     guests: list[torch.nn.Module] = []
     here: dict[str, set[str]] = {}
     names = {network: name for name, network in vars(networks).items()}
