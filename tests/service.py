@@ -137,7 +137,9 @@ def run_service(
 
 
 @contextmanager
-def run_launcher(folder: Path, ending: signal.Signals = signal.SIGINT, **args: Any) -> Iterator[Service]:
+def run_launcher(
+    folder: Path, ending: signal.Signals = signal.SIGINT, *, until_ready: bool = True, **args: Any
+) -> Iterator[Service]:
     """The same as `make run` starts it; everything is gone in the promised time after this signal."""
     port = free_port()
     command = [sys.executable, "-m", "serve_app.launcher", str(write_config(folder, {"port": port}, **args))]
@@ -146,7 +148,7 @@ def run_launcher(folder: Path, ending: signal.Signals = signal.SIGINT, **args: A
         _temporary_folder() as temporary,
         started(command, log, ending, PROMISED_END_S, TMPDIR=str(temporary)) as process,
     ):
-        yield from _serving(Service(process, port, folder, temporary), until_ready=True)
+        yield from _serving(Service(process, port, folder, temporary), until_ready)
 
 
 def write_config(folder: Path, http_options: dict[str, Any], **args: Any) -> Path:

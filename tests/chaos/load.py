@@ -12,7 +12,7 @@ import httpx
 from tests.chaos.plan import Order
 from tests.service import poll
 
-SIDE = 256  # of the videos, in pixels
+SIDE = 512  # of the videos, in pixels; smaller ones would be finished before their fault
 
 _TIMEOUT_S = 60
 _SEND_TIMEOUT_S = 180

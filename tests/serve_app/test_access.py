@@ -62,7 +62,8 @@ class Guarded:
 
     def as_(self, name: str) -> Service:
         """The service as the holder of this key sees it."""
-        caller = Service(self.service.process, self.service.port, self.service.folder)
+        running = self.service
+        caller = Service(running.process, running.port, running.folder, running.temporary)
         caller.http.headers["Authorization"] = f"Bearer {self.keys[name]}"
         return self._callers.enter_context(contextlib.closing(caller))
 

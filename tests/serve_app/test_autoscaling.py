@@ -9,7 +9,7 @@ import pytest
 import ray
 from ray import serve
 
-from tests.service import free_port, poll, run_service, started
+from tests.service import free_port, poll, run_launcher, run_service, started
 
 TASKS = 8
 
@@ -120,8 +120,9 @@ def test_a_service_that_is_started_again_on_a_living_cluster_works(
 
 
 @pytest.mark.timeout(300)
-def test_a_replica_without_a_place_is_explained(cluster, tmp_path):
-    with run_service(tmp_path, address=cluster, until_ready=False, preview={"num_gpus": 5}) as service:
+def test_a_replica_without_a_place_is_explained(tmp_path):
+    # By the launcher, which does not wait for Serve, which waits half a minute for such a replica to end.
+    with run_launcher(tmp_path, until_ready=False, preview={"num_gpus": 5}) as service:
         health = poll(lambda: _unready_preview(service))
         assert not health["ready"]
         assert "no replica can be placed: it needs 0.9 CPU and 5 GPU" in health["reason"]
