@@ -3,10 +3,8 @@
 Knows nothing of files, resampling or pictures.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import torch
@@ -106,12 +104,12 @@ def speech_features(encoder: SpeechEncoder, samples: np.ndarray, rows: int | Non
         rows: how many are wanted; all by default.
     """
     wanted = len(samples) // SAMPLES_PER_ROW if rows is None else rows
-    pieces = []
-    for mel in islice(log_mel(samples, encoder.device), math.ceil(wanted / ENCODER_ROWS)):
+    # In one place from the start: to join pieces would take them twice.
+    features = torch.empty(wanted, AUDIO_STATES, AUDIO_CHANNELS, device=encoder.device)
+    for place, mel in zip(features.split(ENCODER_ROWS), log_mel(samples, encoder.device), strict=False):
         filled = nn.functional.pad(mel, (0, ENCODER_FRAMES - mel.shape[1]))
-        states = encoder.states(filled[None].to(encoder.dtype))
-        pieces.append(states[: mel.shape[1] // ENCODER_STRIDE].float())
-    return torch.cat(pieces)[:wanted]
+        place.copy_(encoder.states(filled[None].to(encoder.dtype))[: len(place)])
+    return features
 
 
 def speech_tokens(
