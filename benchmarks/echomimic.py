@@ -229,7 +229,6 @@ def climb(bench: Bench, frames: int, *, compiled: bool) -> None:
     def by_pieces(latents: Tensor) -> None:
         decode_all(networks, latents, batch)
 
-    reformat(networks, torch.contiguous_format)
     first = Way("published: one window, one picture", published, singly)
     ways = [
         first,
@@ -247,8 +246,7 @@ def climb(bench: Bench, frames: int, *, compiled: bool) -> None:
     ways.append(Way("weights channels last", together, by_pieces))
     time_ways(bench, ways[-1:])
     print_ways(bench, ways, last=1)
-    if bench.device.type != "cuda":
-        reformat(networks, torch.contiguous_format)  # as the engine has them
+    reformat(networks, torch.contiguous_format)  # as the engine has them
     if compiled:
         ways.append(Way("compiled", together, by_pieces))
         compile_timed(bench)

@@ -99,17 +99,10 @@ def load(
         files = [_File.open(folder, stem, name) for stem in stems(variant)[name]]
         target = torch.float32 if name == "speech" else dtype
         place = torch.device(device if idle is None or name == "denoiser" else idle)
-        state = {key: _placed(tensor, place, target) for key, tensor in _pick(name, network, files)}
+        state = {key: tensor.to(place, target) for key, tensor in _pick(name, network, files)}
         network.load_state_dict(state, assign=True)
         warnings += _unknown(name, network, files)
     return Loaded(networks, tuple(warnings))
-
-
-def _placed(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Convolutions on CUDA read their weights channels last; elsewhere nothing is moved without need."""
-    if device.type == "cuda" and tensor.dim() == 4:
-        return tensor.to(device, dtype, memory_format=torch.channels_last)
-    return tensor.to(device, dtype)
 
 
 def published_names(network: str, key: str) -> list[str]:
