@@ -20,6 +20,7 @@ from serve_app.api_keys import ApiKeys
 from serve_app.engine_choice import EngineChoice
 from serve_app.error_responses import install_error_handlers
 from serve_app.errors import (
+    BodyTooLarge,
     HostNotAllowed,
     InvalidRequest,
     JournalUnavailable,
@@ -87,7 +88,7 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
         "/generate_video",
         routes.generate_video,
         methods=["POST"],
-        responses=_errors(413, 422, 429, 503, 507),
+        responses=_errors(422, 429, 503, 507),
         route_class_override=admitted_by(routes.admit),
     )
     app.get("/tasks", responses=_errors(422, 503))(routes.tasks)
@@ -304,5 +305,6 @@ def _why_no_video(task: Task) -> str:
 
 
 def _errors(*status_codes: int) -> dict[int | str, dict[str, Any]]:
-    """For the API documentation; with what every route answers where the Host header is not ours."""
-    return {code: {"model": ErrorResponse} for code in (HostNotAllowed.status_code, *status_codes)}
+    """For the API documentation; with what stands before every route."""
+    before = (HostNotAllowed.status_code, BodyTooLarge.status_code)
+    return {code: {"model": ErrorResponse} for code in (*before, *status_codes)}

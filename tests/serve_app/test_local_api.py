@@ -152,8 +152,9 @@ class TestTheDocumentation:
             for method, operation in operations.items()
         }
 
-    def test_says_that_every_route_refuses_foreign_hosts(self, responses):
-        assert [operation for operation, statuses in responses.items() if "400" not in statuses] == []
+    @pytest.mark.parametrize("status", ["400", "413"])
+    def test_says_that_every_route_refuses_foreign_hosts_and_large_bodies(self, responses, status):
+        assert [operation for operation, statuses in responses.items() if status not in statuses] == []
 
     def test_says_what_becomes_of_a_range_beyond_the_end(self, responses):
         assert "416" in responses["get", "/download/{task_id}"]
