@@ -8,6 +8,7 @@ GenerationError
 ├── CheckpointError      the diffusion engine's weights are missing or broken
 ├── OutOfMemory          the device has no room for even the smallest video
 ├── EncodingError        ffmpeg could not write the video
+├── DiskFull             nor could anybody else
 └── Cancelled            somebody asked to stop
 """
 
@@ -60,6 +61,10 @@ class OutOfMemory(GenerationError):
 
 class EncodingError(GenerationError):
     """ffmpeg failed or wrote another number of frames than promised."""
+
+
+class DiskFull(GenerationError):
+    """The disk has no room for the video; another attempt may find some."""
 
 
 class Cancelled(GenerationError):

@@ -91,11 +91,12 @@ def generate_video(
     Raises:
         InputError: the image, the audio or a parameter cannot be used.
         EncodingError: ffmpeg could not write the video.
+        DiskFull, OSError: there is no room for it, or for the decoded speech, which lies beside it.
         Cancelled: `should_stop` returned True.
     """
     report = _Reporter(on_progress)
     report(stage="preparing")
-    material = _prepare(reference_image, audio_file, params, should_stop)
+    material = _prepare(reference_image, audio_file, output.parent, params, should_stop)
     report(
         stage="generating",
         fraction=PREPARED,
@@ -158,14 +159,18 @@ class _Reporter:
 
 
 def _prepare(
-    reference_image: Path, audio_file: Path, params: GenerationParams, should_stop: Callable[[], bool]
+    reference_image: Path,
+    audio_file: Path,
+    folder: Path,
+    params: GenerationParams,
+    should_stop: Callable[[], bool],
 ) -> _Material:
     if params.length < FEWEST_FRAMES:
         message = f"length is {params.length} frames; a video needs at least {FEWEST_FRAMES}"
         raise ParameterError(message, field="length", allowed=f"at least {FEWEST_FRAMES}")
     _stop_if_asked(should_stop)
     portrait = load_portrait(reference_image, params)
-    speech = load_speech(audio_file, should_stop)
+    speech = load_speech(audio_file, should_stop, folder)
     frame_count = _frame_count(speech, params)
     cut = _cut_warnings(speech, params)
     return _Material(portrait, speech, frame_count, (*portrait.warnings, *speech.warnings, *cut))

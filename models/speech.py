@@ -66,19 +66,21 @@ def check_audio(path: Path) -> None:
         _conclude(heard, ffmpeg, watch)
 
 
-def load_speech(path: Path, should_stop: Callable[[], bool]) -> Speech:
+def load_speech(path: Path, should_stop: Callable[[], bool], folder: Path | None = None) -> Speech:
     """Decode the first audio stream to 16 kHz mono.
 
     Args:
         path: the audio file, whatever its name.
         should_stop: asked once per decoded second.
+        folder: where to keep the samples; by default where the system keeps temporary files.
 
     Raises:
         AudioError: as `check_audio`, longer than `MAX_SECONDS`, or beyond `LOAD_BOUNDS`.
         Cancelled: `should_stop` returned True.
+        OSError: there is no room for the samples, 115 MB per hour.
     """
     # Without a name, and gone with the last array that looks into it.
-    with TemporaryFile() as decoded:
+    with TemporaryFile(dir=folder) as decoded:
         with _decoder(path, MAX_SECONDS + 1, LOAD_BOUNDS) as (ffmpeg, watch):
             for block in _blocks(ffmpeg, should_stop):
                 decoded.write(block)

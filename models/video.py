@@ -3,6 +3,8 @@
 Knows nothing of engines or faces.
 """
 
+import errno
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ from subprocess import PIPE
 import numpy as np
 
 from models.bounds import Bounds
-from models.errors import EncodingError
+from models.errors import DiskFull, EncodingError, GenerationError
 from models.ffmpeg import FROM_ZERO, Ffmpeg, run_ffmpeg, sound_input
 from models.yuv import to_yuv420p
 
@@ -31,6 +33,9 @@ BT709 = "setparams=colorspace=bt709:range=tv:color_primaries=bt709:color_trc=bt7
 TO_AAC = "aformat=sample_fmts=s32:channel_layouts=mono|stereo"
 # With so many bits the fast coder loses less of speech than the default one, in half its time.
 AAC = ["-c:a", "aac", "-aac_coder", "fast", "-b:a", "192k"]
+
+# In the words of the C library, by which ffmpeg says why it could not write.
+DISK_FULL = frozenset(map(os.strerror, (errno.ENOSPC, errno.EDQUOT)))
 
 # It decodes the user's file once more. Measured: 1.05 GiB for noise of 1024 × 1024, the largest frames there
 # are. It takes as long as the engine does; where it stands still, so does the task, and that is noticed.
@@ -65,6 +70,7 @@ def open_video(path: Path, video: VideoFormat, sound: Path, engine: str) -> Iter
     Raises:
         EncodingError: ffmpeg failed, was killed or exceeded `ENCODE_BOUNDS`, or another number of frames
             came than was promised.
+        DiskFull: there is no room for the video.
     """
     try:
         arguments = _arguments(path, video, sound, engine)
@@ -91,6 +97,7 @@ class VideoWriter:
 
         Raises:
             EncodingError: ffmpeg is gone, or these are more frames than promised.
+            DiskFull: it is gone for lack of room.
         """
         if frames.dtype != np.uint8 or frames.shape[1:] != (self._video.height, self._video.width, 3):
             raise ValueError(f"frames {frames.dtype} {frames.shape} do not fit {self._video}")
@@ -113,10 +120,11 @@ class VideoWriter:
     def _fail_on_count(self) -> None:
         raise EncodingError(f"{self._video.frame_count} frames were promised, {self._written} came")
 
-    def _failure(self, code: int | None = None) -> EncodingError:
+    def _failure(self, code: int | None = None) -> GenerationError:
         code = code or self._ffmpeg.wait()
         reason = self._ffmpeg.words or f"it ended with code {code}"
-        return EncodingError(f"ffmpeg could not write the video: {reason}")
+        kind = DiskFull if any(full in reason for full in DISK_FULL) else EncodingError
+        return kind(f"ffmpeg could not write the video: {reason}")
 
 
 def _arguments(path: Path, video: VideoFormat, sound: Path, engine: str) -> list[str]:

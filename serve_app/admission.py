@@ -1,6 +1,7 @@
 """A route that decides about a request before it reads its body."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from fastapi import Request, Response
@@ -11,8 +12,8 @@ from serve_app.errors import StorageFull
 from serve_app.storage import is_disk_full
 
 
-def admitted_by(admit: Callable[[Request], Awaitable[None]]) -> type[APIRoute]:
-    """A kind of route that waits for `admit`, which may raise, and only then reads the form.
+def admitted_by(admit: Callable[[Request], AbstractAsyncContextManager[None]]) -> type[APIRoute]:
+    """A kind of route that enters `admit`, which may raise, and only then reads the form.
 
     A form whose files find no room in the system's folder for temporary files is StorageFull.
     """
@@ -22,14 +23,14 @@ def admitted_by(admit: Callable[[Request], Awaitable[None]]) -> type[APIRoute]:
             handle = super().get_route_handler()
 
             async def admit_and_handle(request: Request) -> Response:
-                await admit(request)
-                try:
-                    return await handle(request)
-                except HTTPException as error:
-                    # FastAPI answers 400 to whatever goes wrong while it reads a form.
-                    if is_disk_full(error.__cause__):
-                        raise StorageFull from error
-                    raise
+                async with admit(request):
+                    try:
+                        return await handle(request)
+                    except HTTPException as error:
+                        # FastAPI answers 400 to whatever goes wrong while it reads a form.
+                        if is_disk_full(error.__cause__):
+                            raise StorageFull from error
+                        raise
 
             return admit_and_handle
 

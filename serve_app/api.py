@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import hashlib
+import os
 import time
 import uuid
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 from fastapi import Depends, FastAPI, Form, Header, Query, Request, Response
 from fastapi.responses import FileResponse
@@ -38,6 +41,7 @@ from serve_app.middleware import (
     HostMiddleware,
 )
 from serve_app.pages import add_pages
+from serve_app.places import Places
 from serve_app.schemas import (
     ErrorResponse,
     GenerateVideoForm,
@@ -59,8 +63,15 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 
 _HEALTH_TIMEOUT_S = 3.0
 
+_CHUNK_BYTES = 1024 * 1024
+
 # Uploads that a replica decodes at once: each may take the memory and time that `models` allow it.
 _CHECKED_AT_ONCE = 2
+
+# Requests with uploads that a replica works on at once: half of what Serve lets in (app.py). The other half
+# is for those who ask how their tasks stand.
+_RECEIVED_AT_ONCE = 100
+_RECEIVED_AT_ONCE_PER_OWNER = 50
 
 
 def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient) -> FastAPI:
@@ -152,26 +163,43 @@ class Routes:
         self._keys = keys
         self._storage = Storage(settings.data_dir)
         self._accepting: set[asyncio.Task[SubmittedTask]] = set()
+        self._places = Places(_RECEIVED_AT_ONCE, _RECEIVED_AT_ONCE_PER_OWNER)
         # Threads of their own: uploads that wait to be decoded hold up no download.
         self._checks = ThreadPoolExecutor(_CHECKED_AT_ONCE, thread_name_prefix="upload-check")
 
-    async def admit(self, request: Request) -> None:
-        """Refuse a task for which there is no room, before its files are read."""
-        key = request.headers.get(IDEMPOTENCY_KEY)
-        await self._manager.call(TaskManagerActor.admit, owner_of(request), key)
+    @contextlib.asynccontextmanager
+    async def admit(self, request: Request) -> AsyncIterator[None]:
+        """Refuse a task for which there is no room, before its files are read; give the others a place."""
+        owner = owner_of(request)
+        self._places.take(owner)
+        try:
+            await self._manager.call(TaskManagerActor.admit, owner, request.headers.get(IDEMPOTENCY_KEY))
+            yield
+        finally:
+            self._leave(owner, getattr(request.state, "accepting", None))
+
+    def _leave(self, owner: str | None, accepting: asyncio.Task[SubmittedTask] | None) -> None:
+        if accepting is None or accepting.done():
+            self._places.leave(owner)
+        else:
+            # Of a client that has hung up.
+            accepting.add_done_callback(lambda _: self._places.leave(owner))
 
     async def generate_video(
         self,
+        request: Request,
         form: Annotated[GenerateVideoForm, Form(media_type="multipart/form-data")],
         owner: Owner,
         idempotency_key: IdempotencyKey = None,
     ) -> SubmittedTask:
         """Accept a portrait and a speech clip; the video is made in the background."""
         # What is refused now may have been accepted before, and its repetition still has an answer.
-        if not await self._submitted_before(owner, idempotency_key):
-            await self._check_now(form)
+        if repeated := await self._repeated(form, owner, idempotency_key):
+            return SubmittedTask(task_id=repeated.id, status=repeated.status)
+        await self._check_now(form)
         # A client that hangs up cancels us; its upload is then either accepted or discarded all the same.
         accepting = asyncio.create_task(self._accept(form, owner, idempotency_key))
+        request.state.accepting = accepting
         self._accepting.add(accepting)
         accepting.add_done_callback(self._accepting.discard)
         return await asyncio.shield(accepting)
@@ -223,9 +251,12 @@ class Routes:
         if task.video is None:
             raise TaskNotFinished(_why_no_video(task), field="task_id")
         video = self._storage.video(task_id, task.video)
-        if not await asyncio.to_thread(video.is_file):
-            raise VideoGone(f"the video of task {task_id} is no longer kept", field="task_id")
-        return FileResponse(video, media_type="video/mp4", filename=f"echomimic_{task_id}.mp4")
+        try:
+            status = await asyncio.to_thread(os.stat, video)
+        except FileNotFoundError:
+            raise VideoGone(f"the video of task {task_id} is no longer kept", field="task_id") from None
+        name = f"echomimic_{task_id}.mp4"
+        return FileResponse(video, media_type="video/mp4", filename=name, stat_result=status)
 
     async def health(self) -> HealthResponse:
         """Whether the service is ready for tasks and, if not, why."""
@@ -243,10 +274,17 @@ class Routes:
             return HealthResponse.unready(self._choice, "the task manager does not answer")
         return HealthResponse.of(self._choice, health, counts)
 
-    async def _submitted_before(self, owner: str | None, idempotency_key: str | None) -> bool:
+    async def _repeated(
+        self, form: GenerateVideoForm, owner: str | None, idempotency_key: str | None
+    ) -> Task | None:
+        """The task that the same request made before. Writes nothing: the disk may be full by now."""
         if idempotency_key is None:
-            return False
-        return await self._manager.call(TaskManagerActor.knows, owner, idempotency_key)
+            return None
+        if not await self._manager.call(TaskManagerActor.knows, owner, idempotency_key):
+            return None
+        loop = asyncio.get_running_loop()
+        fingerprint = await loop.run_in_executor(self._checks, _fingerprint, form)
+        return await self._manager.call(TaskManagerActor.repeated, owner, idempotency_key, fingerprint)
 
     async def _check_now(self, form: GenerateVideoForm) -> None:
         """Refuse what depends on more than the form: on a name server, and on what is deployed."""
@@ -264,8 +302,8 @@ class Routes:
             loop = asyncio.get_running_loop()
             fingerprint = await loop.run_in_executor(self._checks, self._receive, new.id, form)
             task = await self._manager.call(TaskManagerActor.submit, replace(new, fingerprint=fingerprint))
-        except ManagerUnavailable:
-            # Perhaps it accepted the task all the same, and only its answer is missing. If not, the
+        except (ManagerUnavailable, JournalUnavailable):
+            # Perhaps the task is in the journal all the same, and only the answer is missing. If not, the
             # uploads are swept.
             raise
         except Exception:
@@ -291,11 +329,25 @@ class Routes:
     def _receive(self, task_id: str, form: GenerateVideoForm) -> str:
         """Store both uploads, look whether they can be what they should be; returns the fingerprint."""
         image, audio = self._storage.reference_image(task_id), self._storage.audio_file(task_id)
-        image_digest = self._storage.save_upload(form.reference_image.file, image)
+        self._storage.save_upload(form.reference_image.file, image)
         check_image(image)
-        audio_digest = self._storage.save_upload(form.audio_file.file, audio)
+        self._storage.save_upload(form.audio_file.file, audio)
         check_audio(audio)
-        return form.fingerprint(image_digest, audio_digest)
+        return _fingerprint(form)
+
+
+def _fingerprint(form: GenerateVideoForm) -> str:
+    return form.fingerprint(*(_digest(upload.file) for upload in (form.reference_image, form.audio_file)))
+
+
+def _digest(file: BinaryIO) -> str:
+    """The SHA-256 of a whole file, in hexadecimal digits; it is then at its start."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while chunk := file.read(_CHUNK_BYTES):
+        digest.update(chunk)
+    file.seek(0)
+    return digest.hexdigest()
 
 
 def _why_no_video(task: Task) -> str:

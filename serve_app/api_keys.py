@@ -194,4 +194,5 @@ def _version(path: Path) -> tuple[int, ...] | None:
         status = os.stat(path)
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    # The time of a change of its owner or mode as well: they may let us read it now.
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

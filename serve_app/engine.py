@@ -6,12 +6,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from models.engine import Engine
-from models.errors import Cancelled, GenerationError, InputError
+from models.errors import Cancelled, DiskFull, GenerationError, InputError
 from serve_app.attempt import Attempt
 from serve_app.manager_actor import ManagerClient, TaskManagerActor
 from serve_app.replica_ports import keep_on_loopback
 from serve_app.settings import Settings
-from serve_app.storage import Storage
+from serve_app.storage import Storage, is_disk_full
 from serve_app.task import Task
 
 _REPORT_PERIOD_S = 0.5
@@ -96,25 +96,24 @@ class EngineReplica:
             logger.info("task %s: attempt %d stopped", task.id, task.attempt)
         except InputError as error:
             await self._manager.call(TaskManagerActor.reject, task.id, task.attempt, describe(error))
-        except GenerationError as error:
-            await self._manager.call(TaskManagerActor.lose, task.id, task.attempt, str(error))
-        except Exception:
-            logger.exception("task %s: attempt %d failed", task.id, task.attempt)
-            await self._give_up(task)
+        except Exception as error:
+            full = isinstance(error, DiskFull) or is_disk_full(error)
+            reason = await self._reason(task, error)
+            await self._manager.call(TaskManagerActor.lose, task.id, task.attempt, reason, disk_full=full)
         else:
             report = attempt.report()
             if not await self._manager.call(TaskManagerActor.complete, report, video):
                 self._storage.video(task.id, video).unlink(missing_ok=True)
 
-    async def _give_up(self, task: Task) -> None:
-        """Tell the manager of an attempt that failed by no fault of its input that we know of."""
-        # A lost device counts as well: the task may be what broke it, and would break one after the other.
-        reason = (
-            "an unexpected error, see the log of the engine's replica"
-            if await self._device_computes()
-            else f"{self._engine.device} does not compute any more"
-        )
-        await self._manager.call(TaskManagerActor.lose, task.id, task.attempt, reason)
+    async def _reason(self, task: Task, error: Exception) -> str:
+        """Why an attempt failed by no fault of its input that we know of."""
+        if isinstance(error, GenerationError):
+            return str(error)
+        logger.error("task %s: attempt %d failed", task.id, task.attempt, exc_info=error)
+        # It counts as a failure as well: the task may be what broke it, and would break one after the other.
+        if not await self._device_computes():
+            return f"{self._engine.device} does not compute any more"
+        return "an unexpected error, see the log of the engine's replica"
 
     async def _device_computes(self) -> bool:
         """Once it does not, it never will: after an error such as an illegal access, CUDA is of no use."""

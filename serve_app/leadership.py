@@ -8,17 +8,21 @@ from serve_app.task_store import TaskStore
 # A manager that misses one renewal, or two, is still alive.
 _RENEWALS_PER_LEASE = 3
 
+# Who says to be alive for longer has a clock that is ahead, or had one when it died.
+LONGEST_LEASE_S = 3600.0
+
 
 class Leadership:
     """The manager that came last leads, while it is alive; the others let their running work finish.
 
     When a cluster replaces another, both run for a while. Managers are alive for `lease_s` after they
-    last said so; their clocks must agree within some seconds.
+    last said so; their clocks must agree within some seconds. One that died with a clock far ahead counts as
+    dead all the same.
 
     Args:
         store: the journal that the managers share.
         name: of this manager; it keeps its rank when it starts anew with the same name.
-        lease_s: seconds after which a silent manager counts as dead.
+        lease_s: seconds after which a silent manager counts as dead; at most `LONGEST_LEASE_S`.
     """
 
     def __init__(self, store: TaskStore, name: str, lease_s: float):
@@ -34,7 +38,8 @@ class Leadership:
         if not 0 <= now - self._renewed_at < self._lease_s / _RENEWALS_PER_LEASE:
             self._renew(now)
         # Where nobody could say so, on a full disk, the one that asks is alive all the same.
-        before, self._alive = self._alive, self._store.live_managers(now) or [self.name]
+        alive = self._store.live_managers(now, now + LONGEST_LEASE_S)
+        before, self._alive = self._alive, alive or [self.name]
         return not (self.alone and before == self._alive)
 
     @property

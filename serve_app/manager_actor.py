@@ -33,7 +33,7 @@ NAMESPACE = "echomimic"
 ACTOR_NAME = "task_manager"
 
 # Raised with every change to the manager: the actor outlives the application, and newer code replaces it.
-CODE_VERSION = 3
+CODE_VERSION = 4
 
 # Serve counts running work at the replicas then, also work whose ticket died with a manager.
 AUTOSCALING_ENVIRONMENT = {"RAY_SERVE_COLLECT_AUTOSCALING_METRICS_ON_HANDLE": "0"}

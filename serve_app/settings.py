@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from models.echomimic.variants import DEFAULTS
 from models.params import GenerationParams
+from serve_app.leadership import LONGEST_LEASE_S
 
 APP_NAME = "echomimic"
 
@@ -93,7 +94,9 @@ class Settings(_Settings):
     )
     ingress_replicas: int = Field(2, ge=1, description="Replicas that speak REST.")
     # Replicas report twice a second.
-    lease_s: float = Field(15, ge=2, description="Seconds without a report after which a task is given back.")
+    lease_s: float = Field(
+        15, ge=2, le=LONGEST_LEASE_S, description="Seconds without a report after which a task is given back."
+    )
     stall_timeout_s: float = Field(
         300, gt=0, description="Seconds without progress after which an attempt is ended."
     )

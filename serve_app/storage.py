@@ -1,7 +1,6 @@
 """Where uploads and videos lie. Knows paths, nothing of what is in the files."""
 
 import errno
-import hashlib
 import os
 import shutil
 import uuid
@@ -11,8 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from serve_app.errors import StorageFull
-
-_CHUNK_BYTES = 1024 * 1024
+from serve_app.folders import make_folder, sync_folder
 
 # The second is that of a user whose share of the disk is used up.
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -37,29 +35,23 @@ class Storage:
         """Where the audio file of a task lies."""
         return self._uploads / task_id / "audio_file"
 
-    def save_upload(self, source: BinaryIO, destination: Path) -> str:
-        """Copy an upload to its place, and to the disk before the task is accepted.
-
-        Returns:
-            The SHA-256 of its content, in hexadecimal digits.
+    def save_upload(self, source: BinaryIO, destination: Path) -> None:
+        """Copy an upload to its place, safely on the disk before the task is accepted.
 
         Raises:
             StorageFull: the disk has no room for it.
         """
-        digest = hashlib.sha256()
         try:
-            destination.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(destination.parent)
             with destination.open("wb") as target:
-                while chunk := source.read(_CHUNK_BYTES):
-                    digest.update(chunk)
-                    target.write(chunk)
+                shutil.copyfileobj(source, target)
                 target.flush()
                 os.fsync(target.fileno())
+            sync_folder(destination.parent)
         except OSError as error:
             if is_disk_full(error):
                 raise StorageFull from error
             raise
-        return digest.hexdigest()
 
     def has_room(self, min_free_bytes: int) -> bool:
         """Whether so much of the disk is free."""
@@ -99,7 +91,7 @@ class Storage:
     def unfinished_video(self, task_id: str, attempt: int) -> Path:
         """Where an attempt writes its video; the folder exists afterwards."""
         path = self.video(task_id, f"attempt-{attempt}.mp4.part")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         return path
 
     def publish(self, unfinished: Path) -> Path:
@@ -108,7 +100,7 @@ class Storage:
             os.fsync(file.fileno())
         published = unfinished.with_suffix("")
         os.replace(unfinished, published)
-        _sync_folder(published.parent)
+        sync_folder(published.parent)
         return published
 
     @property
@@ -147,13 +139,3 @@ def _changed_at(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put a folder's names on the disk; on Windows folders cannot be opened, and need not be."""
-    if os.name != "nt":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

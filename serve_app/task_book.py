@@ -9,6 +9,10 @@ from serve_app.task import Task, TaskStatus
 from serve_app.task_queue import TaskQueue
 from serve_app.task_store import TaskStore
 
+# How often the journal is read where nothing tells that it holds what is not here: a manager that stood still
+# may have written a task before it noticed that it does not lead any more, and died.
+_READ_PERIOD_S = 30.0
+
 
 class TaskBook:
     """What waits, if this manager leads, and what it handed out.
@@ -29,6 +33,7 @@ class TaskBook:
         self._processing: dict[str, None] = {}
         # Whether the journal may hold what is not here.
         self._in_doubt = True
+        self._read_at = float("-inf")
 
     def find(self, task_id: str) -> Task | None:
         """The task with this id, whoever's business it is."""
@@ -87,7 +92,7 @@ class TaskBook:
 
     def refresh(self, now: float) -> list[Task]:
         """Take note of what other managers did; returns what those that are dead left processing."""
-        if self._leadership.renew(now):
+        if self._leadership.renew(now) or not 0 <= now - self._read_at < _READ_PERIOD_S:
             self._in_doubt = True
         if not self._in_doubt:
             return []
@@ -96,7 +101,7 @@ class TaskBook:
             self._forget(task_id)
         for row in rows:
             self._reconcile(row)
-        self._in_doubt = False
+        self._in_doubt, self._read_at = False, now
         return [row for row in rows if self._is_orphan(row)]
 
     def _reconcile(self, row: Task) -> None:

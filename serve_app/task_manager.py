@@ -38,6 +38,9 @@ _WATCHED_LEASES = 1 / 3
 # Told to clients of a full queue while nothing is known of how long tasks take.
 _UNKNOWN_WAIT_S = 30.0
 
+# The attempt gave its own part of the disk back when it ended: at once it would run into the same.
+_FULL_DISK_PAUSE_S = 30.0
+
 logger = logging.getLogger("ray.serve")
 
 
@@ -118,6 +121,17 @@ class TaskManager:
         """Whether this owner submitted a task with this key."""
         return self._submitted_before(owner, idempotency_key) is not None
 
+    def repeated(self, owner: str | None, idempotency_key: str, fingerprint: str) -> Task | None:
+        """The task that this owner submitted with this key, if there is one.
+
+        Raises:
+            IdempotencyKeyReused: it was another request.
+        """
+        known = self._submitted_before(owner, idempotency_key)
+        if known is not None:
+            _check_same(known, fingerprint)
+        return known
+
     def submit(self, task: Task) -> Task:
         """Accept a task; returns the one that came with the same id or idempotency key before, if any.
 
@@ -132,8 +146,7 @@ class TaskManager:
             # Where another manager was faster, there is a task to find now.
             known = self._book.add(task) or self._known(task)
         assert known is not None
-        if known.fingerprint != task.fingerprint:
-            raise IdempotencyKeyReused(str(task.idempotency_key))
+        _check_same(known, task.fingerprint)
         return known
 
     def snapshot(self, task_id: str, owner: str | None) -> TaskSnapshot:
@@ -205,14 +218,15 @@ class TaskManager:
 
     def complete(self, report: TaskReport, video: str) -> bool:
         """Record the published video of an attempt; False means that the attempt is stale."""
-        if not self.report(report):
-            known = self._book.find(report.task_id)
-            # A repeated call whose first answer got lost.
-            return known is not None and known.attempt == report.attempt and known.video == video
-        task = self._book.find(report.task_id)
-        assert task is not None
-        done = replace(task, status=TaskStatus.COMPLETED, progress=1.0, video=video)
-        return self._finish(done) is not None
+        if self.report(report):
+            task = self._book.attempt(report.task_id, report.attempt)
+            assert task is not None
+            done = replace(task, status=TaskStatus.COMPLETED, progress=1.0, video=video)
+            if self._finish(done) is not None:
+                return True
+        # A repeated call whose first answer got lost, or to whose first one the journal's answer got lost.
+        known = self._book.find(report.task_id)
+        return known is not None and known.attempt == report.attempt and known.video == video
 
     def reject(self, task_id: str, attempt: int, error: str) -> None:
         """The input of the attempt cannot be used: the task fails, for good."""
@@ -220,14 +234,20 @@ class TaskManager:
         if task is not None:
             self._finish(replace(task, status=TaskStatus.FAILED, error=error))
 
-    def lose(self, task_id: str, attempt: int, reason: str) -> None:
-        """The machinery failed the attempt: the task waits for another, or fails after too many."""
+    def lose(self, task_id: str, attempt: int, reason: str, *, disk_full: bool = False) -> None:
+        """The machinery failed the attempt: the task waits for another, or fails after too many.
+
+        Where a disk is full the attempt does not count, and the task waits.
+        """
         task = self._book.attempt(task_id, attempt)
         if task is None:
             return
         failures = task.failures + 1
         logger.warning("task %s: attempt %d lost (%s)", task_id, attempt, reason)
-        if not self._has_room():
+        if disk_full:
+            self._retry_at[task_id] = self._steady_clock() + _FULL_DISK_PAUSE_S
+            self._requeue(task)
+        elif not self._has_room():
             self._requeue(task)
         elif failures >= self._max_failures:
             error = f"the service failed {failures} times while making this video; the last time: {reason}"
@@ -372,6 +392,11 @@ class TaskManager:
 
 def _attempt(task: Task) -> tuple[str, int]:
     return task.id, task.attempt
+
+
+def _check_same(known: Task, fingerprint: str | None) -> None:
+    if known.fingerprint != fingerprint:
+        raise IdempotencyKeyReused(str(known.idempotency_key))
 
 
 def _as_reported(task: Task, report: TaskReport) -> Task:

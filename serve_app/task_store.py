@@ -21,15 +21,25 @@ _FINAL = [status.value for status in TaskStatus if status.final]
 # PostgreSQL's code for it, https://www.postgresql.org/docs/current/errcodes-appendix.html
 _DISK_FULL = "53100"
 
+# What a database is that cannot be reached, has become read-only, or closed the connection.
+_UNAVAILABLE = (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.InterfaceError)
+
+# The manager does nothing else while it waits for the journal. By itself PostgreSQL's client waits for as
+# long as it takes. https://www.postgresql.org/docs/current/libpq-connect.html
+_CONNECT_TIMEOUT_S = 5
+_ACKNOWLEDGEMENT_TIMEOUT_MS = 10_000
+_STATEMENT_TIMEOUT_MS = 30_000
+
 
 class TaskStore:
     """Tasks in a SQL database, written through.
 
-    Every method raises StorageFull when the database's disk is full, JournalUnavailable when the
-    database cannot be reached; nothing was changed then.
+    Every method raises StorageFull when the database's disk is full, nothing was changed then; and
+    JournalUnavailable when the database cannot be reached, which may have made the change all the same.
 
     Args:
         url: SQLAlchemy URL of a SQLite or PostgreSQL database; the folder of a SQLite file is created.
+            Of PostgreSQL's time limits, those it names win over ours.
 
     Raises:
         RuntimeError: the database was written by a newer release.
@@ -37,7 +47,7 @@ class TaskStore:
 
     def __init__(self, url: str):
         # A database server may have been restarted since a connection was last used.
-        self._engine = sa.create_engine(url, pool_pre_ping=True)
+        self._engine = sa.create_engine(url, pool_pre_ping=True, connect_args=_time_limits(sa.make_url(url)))
         if self._engine.dialect.name == "sqlite":
             _prepare_sqlite(self._engine.url)
             sa.event.listen(self._engine, "connect", _set_sqlite_pragmas)
@@ -114,8 +124,11 @@ class TaskStore:
         return self._count(tasks.c.status == TaskStatus.PENDING.value, tasks.c.owner == owner)
 
     def finished_before(self, time: float, limit: int) -> list[Task]:
-        """Tasks that ended before this time (seconds since the epoch), the oldest first."""
-        query = tasks.select().where(tasks.c.finished_at < time)
+        """Tasks that ended before this time (seconds since the epoch), and told so whom they were to tell.
+
+        The oldest first.
+        """
+        query = tasks.select().where(tasks.c.finished_at < time, tasks.c.webhook_at.is_(None))
         return self._select(query.order_by(tasks.c.finished_at).limit(limit))
 
     def webhooks_due(self, time: float, limit: int) -> list[Task]:
@@ -153,9 +166,15 @@ class TaskStore:
                 new = managers.insert().values(name=name, epoch=epoch, alive_until=alive_until)
                 connection.execute(new)
 
-    def live_managers(self, now: float) -> list[str]:
-        """Names of the managers that live, the one that came last first."""
-        live = sa.select(managers.c.name).where(managers.c.alive_until > now)
+    def live_managers(self, now: float, latest: float) -> list[str]:
+        """Names of the managers that live, the one that came last first.
+
+        Args:
+            now: seconds since the epoch.
+            latest: until when a manager can live that lives now; beyond, its clock was wrong.
+        """
+        until = managers.c.alive_until
+        live = sa.select(managers.c.name).where(until > now, until <= latest)
         with self._begin() as connection:
             return list(connection.execute(live.order_by(managers.c.epoch.desc())).scalars())
 
@@ -177,7 +196,7 @@ class TaskStore:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except sa.exc.OperationalError as error:
+        except _UNAVAILABLE as error:
             if _is_disk_full(error.orig):
                 raise StorageFull from error
             logger.warning("the task journal cannot be used: %s", error.orig)
@@ -187,6 +206,17 @@ class TaskStore:
 def _is_disk_full(error: BaseException | None) -> bool:
     # Python 3.10 does not tell SQLite's code.
     return getattr(error, "sqlstate", None) == _DISK_FULL or "disk is full" in str(error)
+
+
+def _time_limits(url: sa.URL) -> dict[str, Any]:
+    if url.get_backend_name() != "postgresql":
+        return {}
+    limits = {
+        "connect_timeout": _CONNECT_TIMEOUT_S,
+        "tcp_user_timeout": _ACKNOWLEDGEMENT_TIMEOUT_MS,
+        "options": f"-cstatement_timeout={_STATEMENT_TIMEOUT_MS}",
+    }
+    return {name: limit for name, limit in limits.items() if name not in url.query}
 
 
 def _prepare_sqlite(url: sa.URL) -> None:

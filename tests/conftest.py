@@ -1,8 +1,10 @@
 """What tests share: portraits and speech that ship, what ffmpeg makes of them, and a running service."""
 
+import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,23 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service with the shipped configuration, shared by every test that leaves it in order."""
     with run_service(tmp_path_factory.mktemp("service"), max_upload_bytes=8 * 1024 * 1024) as running:
         yield running
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A disk of one MiB."""
+    if not hasattr(os, "getuid") or os.getuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    # PostgreSQL, which is another user, must reach it.
+    disk = Path(tempfile.mkdtemp(prefix="small-disk-", dir="/tmp"))
+    disk.chmod(0o755)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=False)
+    if mounted.returncode != 0:
+        disk.rmdir()
+        pytest.skip("mounting is not allowed here")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+    disk.rmdir()
 
 
 @pytest.fixture

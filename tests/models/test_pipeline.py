@@ -104,6 +104,15 @@ def test_is_as_long_as_the_audio_where_length_allows_more(generate, sound_files,
     assert video.warnings == ()
 
 
+def test_keeps_the_decoded_speech_on_the_disk_of_the_video(
+    generate, speech_file, small_disk, tmp_path, ffmpeg
+):
+    minute = tmp_path / "minute.wav"  # of 2 bytes × 16 kHz: more than there is room for
+    ffmpeg("-stream_loop", -1, "-i", speech_file, "-t", 60, minute)
+    with pytest.raises(OSError, match="No space left on device"):
+        generate(audio_file=minute, output=small_disk / "video.mp4.part")
+
+
 def test_says_where_the_audio_was_cut(generate):
     assert generate().warnings == (
         "the audio lasts 6.4 s; the video was cut to 1.0 s because length is 24 frames",

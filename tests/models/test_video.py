@@ -6,10 +6,11 @@ import psutil
 import pytest
 from scipy.io import wavfile
 
-from models.errors import EncodingError
+from models.errors import DiskFull, EncodingError
 from models.speech import load_speech
 from models.video import ENCODE_BOUNDS, VideoFormat, open_video
 
+NOISE = VideoFormat(width=640, height=480, fps=24, frame_count=24)  # more than a megabyte
 FORMAT = VideoFormat(width=64, height=48, fps=24, frame_count=30)
 AAC_FRAME = 1024  # samples
 
@@ -264,3 +265,14 @@ def test_a_sound_it_may_not_read_is_an_error(tmp_path, speech_file):
 
     with pytest.raises(EncodingError, match="not on whitelist"):
         write(tmp_path / "video.mp4", tmp_path / "audio.wav")
+
+
+def test_a_full_disk_is_told_as_such(small_disk, speech_file):
+    path = small_disk / "task.mp4.part"
+    noise = np.random.default_rng(0).integers(0, 256, (24, 480, 640, 3), np.uint8)
+    with (
+        pytest.raises(DiskFull, match="No space left on device"),
+        open_video(path, NOISE, speech_file, "preview") as writer,
+    ):
+        writer.write(noise)
+    assert not path.exists()

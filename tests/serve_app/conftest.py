@@ -2,13 +2,10 @@
 
 import contextlib
 import itertools
-import os
 import shutil
-import subprocess
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -47,27 +44,16 @@ def journal_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
+def new_database() -> Callable[[str], str]:
+    """Makes an empty database on a PostgreSQL server: (URL of the server) -> URL of the database."""
+    return _new_database
+
+
+@pytest.fixture
 def store(journal_url: str) -> Iterator[TaskStore]:
     store = TaskStore(journal_url)
     yield store
     store.close()
-
-
-@pytest.fixture
-def small_disk() -> Iterator[Path]:
-    """A disk of one MiB."""
-    if not hasattr(os, "getuid") or os.getuid() != 0:
-        pytest.skip("only root can mount a small disk")
-    # PostgreSQL, which is another user, must reach it.
-    disk = Path(tempfile.mkdtemp(prefix="small-disk-", dir="/tmp"))
-    disk.chmod(0o755)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=False)
-    if mounted.returncode != 0:
-        disk.rmdir()
-        pytest.skip("mounting is not allowed here")
-    yield disk
-    subprocess.run(["umount", "--lazy", disk], check=True)
-    disk.rmdir()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,6 +1,7 @@
 """A form that finds no room on the disk is refused as such."""
 
 import tempfile
+from contextlib import asynccontextmanager
 
 import pytest
 from fastapi import FastAPI, UploadFile
@@ -18,8 +19,9 @@ def client():
     app = FastAPI()
     install_error_handlers(app)
 
+    @asynccontextmanager
     async def admit(_request):
-        pass
+        yield
 
     async def size(file: UploadFile) -> int:
         return len(await file.read())

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,10 @@ def path(tmp_path):
 @pytest.fixture
 def file(path):
     return KeyFile(path)
+
+
+def _forbidden(_path):
+    raise PermissionError
 
 
 def add_many(path, first):
@@ -150,6 +155,16 @@ class TestABrokenFile:
         path.unlink()
         assert not keys.readable
         path.write_bytes(content)
+        assert keys.find(key).name == "alice"
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows does not tell when a mode was changed")
+    def test_it_counts_once_we_may_read_it(self, file, path, monkeypatch):
+        key = file.add("alice", admin=False)
+        with monkeypatch.context() as without_rights:
+            without_rights.setattr(Path, "read_bytes", _forbidden)
+            keys = ApiKeys(path)
+        assert not keys.readable
+        path.chmod(0o640)
         assert keys.find(key).name == "alice"
 
     def test_it_is_not_overwritten(self, file, path):

@@ -1,11 +1,12 @@
 """A replica that cannot work any more says so, and harms no task."""
 
 import asyncio
+import errno
 import shutil
 
 import pytest
 
-from models.errors import OutOfMemory
+from models.errors import DiskFull, OutOfMemory
 from serve_app import engine
 from serve_app.engine import EchoMimic, EngineReplica
 from serve_app.settings import Settings
@@ -121,6 +122,22 @@ class TestDeviceThatComputes:
     def test_an_error_in_words_is_one_too(self, replica, manager, tasks, failing):
         failing.error = OutOfMemory("too small")
         failing.device_lost = True  # nobody asks it
+        work(replica)
+        assert failures(manager) == [1, 0]
+
+
+class TestAFullDisk:
+    @pytest.mark.parametrize("error", [DiskFull("ffmpeg could not write"), OSError(errno.ENOSPC, "full")])
+    def test_is_no_failure_of_a_task(self, replica, manager, tasks, failing, error):
+        failing.error = error
+        work(replica, tickets=2)
+        assert failures(manager) == [0, 0]
+        assert manager.counts()[TaskStatus.PENDING] == 2
+        # What was full may be full at once again.
+        assert manager.claim("of another replica", "preview") is None
+
+    def test_any_other_error_of_the_system_is_one(self, replica, manager, tasks, failing):
+        failing.error = OSError(errno.EIO, "broken")
         work(replica)
         assert failures(manager) == [1, 0]
 

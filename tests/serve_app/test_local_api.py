@@ -2,13 +2,20 @@
 
 import asyncio
 import socket
+import threading
+from dataclasses import replace
 
+import httpx
 import pytest
 
+from serve_app import api
 from serve_app.api_keys import KeyFile
 from serve_app.engine_choice import EngineChoice
-from serve_app.errors import StorageFull
+from serve_app.errors import JournalUnavailable, StorageFull
 from serve_app.notifier import Notifier
+from serve_app.storage import Storage
+from serve_app.task import TaskStatus
+from serve_app.task_manager import TaskManager
 from serve_app.task_store import TaskStore
 from tests.serve_app.local_api import local_api
 
@@ -65,6 +72,50 @@ class TestARepeatedRequest:
         later = local_api(tmp_path, store)
         assert (first.status_code, submit(later, KEY, engine="echomimic").json()) == (200, first.json())
         assert submit(later, engine="echomimic").json()["error"]["field"] == "engine"
+
+    def test_is_answered_where_no_room_is_left(self, tmp_path, store, submit, monkeypatch):
+        api = local_api(tmp_path, store)
+        first = submit(api, KEY)
+
+        def full(*_arguments):
+            raise StorageFull
+
+        monkeypatch.setattr(Storage, "save_upload", full)
+        assert (first.status_code, submit(api, KEY).json()) == (200, first.json())
+        assert submit(api).status_code == 507
+        other = submit(api, KEY, seed="7")
+        assert other.json()["error"]["type"] == "idempotency_key_reused"
+
+    def test_is_made_where_its_task_was_removed_just_now(self, tmp_path, store, submit, monkeypatch):
+        api = local_api(tmp_path, store)
+
+        def knows(*_arguments):
+            return True
+
+        monkeypatch.setattr(TaskManager, "knows", knows)
+        task_id = submit(api, KEY).json()["task_id"]
+        uploads = Storage(tmp_path / "data")
+        assert store.get(task_id).idempotency_key == "k"
+        assert uploads.reference_image(task_id).stat().st_size > 0
+        assert uploads.audio_file(task_id).stat().st_size > 0
+
+    def test_finds_its_files_where_only_the_journal_s_answer_was_lost(
+        self, tmp_path, store, submit, monkeypatch, astronaut_file, speech_file
+    ):
+        api = local_api(tmp_path, store)
+        add = store.add
+
+        def lost(task):
+            add(task)
+            raise JournalUnavailable("the connection broke")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(store, "add", lost)
+            assert submit(api, KEY).status_code == 503
+        task_id = submit(api, KEY).json()["task_id"]
+        uploads = Storage(tmp_path / "data")
+        assert uploads.reference_image(task_id).read_bytes() == astronaut_file.read_bytes()
+        assert uploads.audio_file(task_id).read_bytes() == speech_file.read_bytes()
 
     def test_is_refused_where_it_is_another_one(self, tmp_path, store, submit, names):
         api = local_api(tmp_path, store)
@@ -139,6 +190,96 @@ class TestAFullDisk:
         answer = api.request(method, path.format(task_id=task_id))
         assert (answer.status_code, answer.json()["error"]["type"]) == (507, "storage_full")
         assert "507" in api.get("/openapi.json").json()["paths"][path][method.lower()]["responses"]
+
+
+class TestAVideo:
+    def test_that_is_removed_while_it_is_asked_for_is_gone(self, tmp_path, store, submit, monkeypatch):
+        api = local_api(tmp_path, store)
+        task_id = submit(api).json()["task_id"]
+        task = store.get(task_id)
+        store.save(replace(task, status=TaskStatus.COMPLETED, video="attempt-1.mp4", finished_at=1.0))
+        video = Storage(tmp_path / "data").video(task_id, "attempt-1.mp4")
+        video.parent.mkdir(parents=True)
+        video.write_bytes(b"content")
+        later = local_api(tmp_path, store)
+        assert later.get(f"/download/{task_id}").content == b"content"
+        video.unlink()
+        answer = later.get(f"/download/{task_id}")
+        assert (answer.status_code, answer.json()["error"]["type"]) == (410, "video_gone")
+
+
+class Decoder:
+    def __init__(self):
+        self.at_work = threading.Event()
+        self.go_on = threading.Event()
+
+    def __call__(self, _path):
+        self.at_work.set()
+        assert self.go_on.wait(60)
+
+
+class TestUploadsAtOnce:
+    """With one place: a second request is refused while a first one is received."""
+
+    @pytest.fixture
+    def application(self, tmp_path, store, monkeypatch):
+        monkeypatch.setattr(api, "_RECEIVED_AT_ONCE", 1)
+        return local_api(tmp_path, store).app
+
+    @pytest.fixture
+    def decoder(self, monkeypatch):
+        """Decodes no image until it is told to."""
+        decoder = Decoder()
+        monkeypatch.setattr(api, "check_image", decoder)
+        yield decoder
+        decoder.go_on.set()
+
+    @pytest.fixture
+    def send(self, application, astronaut_file, speech_file):
+        files = {"reference_image": astronaut_file.read_bytes(), "audio_file": speech_file.read_bytes()}
+
+        async def post(client):
+            return await client.post("/generate_video", files=files)
+
+        return post
+
+    def with_client(self, application, script):
+        async def run():
+            transport = httpx.ASGITransport(application)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                await script(client)
+
+        asyncio.run(run())
+
+    def test_are_bounded_and_leave_the_other_routes_alone(self, application, decoder, send):
+        async def script(client):
+            first = asyncio.create_task(send(client))
+            await asyncio.to_thread(decoder.at_work.wait, 10)
+            assert await refused(client, send)
+            assert (await client.get("/tasks")).status_code == 200
+            decoder.go_on.set()
+            assert (await first).status_code == 200
+            assert (await send(client)).status_code == 200
+
+        self.with_client(application, script)
+
+    def test_of_clients_that_hung_up_count_until_they_are_dealt_with(self, application, decoder, send):
+        async def script(client):
+            first = asyncio.create_task(send(client))
+            await asyncio.to_thread(decoder.at_work.wait, 10)
+            first.cancel()
+            await asyncio.wait([first])
+            assert await refused(client, send)
+            decoder.go_on.set()
+            while await refused(client, send):
+                await asyncio.sleep(0.05)
+
+        self.with_client(application, script)
+
+
+async def refused(client, send):
+    answer = await send(client)
+    return answer.status_code == 429 and int(answer.headers["retry-after"]) >= 1
 
 
 class TestTheDocumentation:

@@ -1,5 +1,9 @@
 """Small files are written whole, for their owner alone, and only when they must be."""
 
+import os
+
+import pytest
+
 from serve_app import private_file
 from tests.serve_app.disk import fill
 
@@ -20,6 +24,16 @@ def test_also_on_a_full_disk(small_disk):
     private_file.create(small_disk / "secret", b"content")
     fill(small_disk)
     assert private_file.create(small_disk / "secret", b"another") == b"content"
+
+
+def test_a_replaced_file_keeps_its_owner(tmp_path):
+    if not hasattr(os, "getuid") or os.getuid() != 0:
+        pytest.skip("only root can give a file away")
+    private_file.create(tmp_path / "keys", b"old")
+    os.chown(tmp_path / "keys", 1234, 5678)
+    private_file.replace(tmp_path / "keys", b"new")
+    status = (tmp_path / "keys").stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (1234, 5678, 0o600)
 
 
 def test_a_replaced_file_has_the_new_content(tmp_path):

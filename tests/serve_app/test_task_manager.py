@@ -384,6 +384,15 @@ class TestFullDisk:
         manager.lose("a", task.attempt, "ffmpeg could not write the video")
         assert (state(manager, "a").status, state(manager, "a").failures) == (TaskStatus.PENDING, 0)
 
+    def test_nor_is_one_that_found_the_disk_full_and_left_it_with_room(self, manager, clock):
+        manager.submit(new_task("a"))
+        for number in range(5):
+            task = manager.claim(f"{number}", "preview")
+            manager.lose("a", task.attempt, "ffmpeg could not write the video", disk_full=True)
+            assert manager.claim("too early", "preview") is None
+            clock.now += 30
+        assert (state(manager, "a").status, state(manager, "a").failures) == (TaskStatus.PENDING, 0)
+
     def test_work_that_runs_may_still_complete(self, manager, disk):
         manager.submit(new_task("a"))
         report = report_of(manager.claim("1", "preview"))
@@ -434,6 +443,15 @@ class TestProgress:
         task = state(manager, "a")
         assert (task.status, task.video, task.progress) == (TaskStatus.COMPLETED, "attempt-1.mp4", 1.0)
         assert task.finished_at - task.started_at == 7
+
+    def test_a_completion_is_accepted_whose_journalling_was_not_heard_of(self, manager, store):
+        manager.submit(new_task("a"))
+        task = manager.claim("ticket", "preview")
+        # As when the connection breaks after the database has made the change.
+        done = replace(task, status=TaskStatus.COMPLETED, video="attempt-1.mp4", finished_at=1.0)
+        assert store.save(done)
+        assert manager.complete(report_of(task), "attempt-1.mp4")
+        assert not manager.complete(report_of(task), "another.mp4")
 
     def test_a_repeated_completion_is_accepted_again(self, manager):
         manager.submit(new_task("a"))
@@ -782,6 +800,21 @@ class TestTwoManagers:
         old.refresh()
         self.pass_time(clock, old)
         assert old.claim("1", "preview").id == "waiting"
+
+    def test_a_dead_one_whose_clock_was_a_year_ahead_holds_nothing_up(self, store, clock):
+        clock.set_by = 365 * 86_400
+        dead = start(store, clock, name="of another cluster")
+        dead.submit(new_task("a"))
+        dead.claim("ticket", "preview")
+        clock.set_by = 0
+        assert start(store, clock, name="here").claim("another", "preview").attempt == 2
+
+    def test_what_the_old_one_accepted_before_it_noticed_and_died_is_found(self, old, new, clock):
+        # The machine of the old one stood still.
+        self.pass_time(clock, new)
+        old.submit(new_task("late", priority=1))
+        self.pass_time(clock, new, seconds=31)
+        assert new.claim("1", "preview").id == "late"
 
     def test_a_clock_that_was_set_back_lets_no_manager_outlive_itself(self, old, new, clock):
         clock.set_by -= 86_400

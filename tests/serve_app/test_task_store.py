@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from serve_app import task_store
 from serve_app.errors import JournalUnavailable, StorageFull
 from serve_app.journal_schema import SCHEMA_VERSION
 from serve_app.launcher import ROOT
@@ -115,14 +116,19 @@ class TestManagers:
     def test_the_one_that_came_last_is_first_while_it_lives(self, store):
         for name, until in (("a", 20.0), ("b", 10.0)):
             store.renew_manager(name, until)
-        assert store.live_managers(5.0) == ["b", "a"]
-        assert store.live_managers(15.0) == ["a"]
-        assert store.live_managers(25.0) == []
+        assert store.live_managers(5.0, 100.0) == ["b", "a"]
+        assert store.live_managers(15.0, 100.0) == ["a"]
+        assert store.live_managers(25.0, 100.0) == []
+
+    def test_one_that_says_to_live_too_long_does_not(self, store):
+        for name, until in (("a", 20.0), ("b", 10_000.0)):
+            store.renew_manager(name, until)
+        assert store.live_managers(5.0, 100.0) == ["a"]
 
     def test_it_keeps_its_rank(self, store):
         for name in ("a", "b", "a"):
             store.renew_manager(name, 10.0)
-        assert store.live_managers(5.0) == ["b", "a"]
+        assert store.live_managers(5.0, 100.0) == ["b", "a"]
 
 
 class TestIdempotencyKeys:
@@ -176,6 +182,10 @@ class TestLists:
         assert [task.id for task in store.finished_before(101, 10)] == ["d", "a"]
         assert [task.id for task in store.finished_before(101, 1)] == ["d"]
         assert [task.id for task in store.finished_before(100, 10)] == ["d"]
+
+    def test_what_has_yet_to_be_told_is_not_listed_as_finished(self, store):
+        store.save(replace(store.get("d"), webhook_at=60.0))
+        assert [task.id for task in store.finished_before(101, 10)] == ["a"]
 
     def test_unfinished_tasks_are_counted(self, store):
         store.save(replace(store.get("b"), status=TaskStatus.PROCESSING))
@@ -256,6 +266,36 @@ class TestFaults:
         later = TaskStore(small_journal_url)
         assert later.unfinished()[0].id == "first"
         later.close()
+
+    def test_a_database_that_became_read_only_is_told(self, postgres_url, new_database):
+        url = new_database(postgres_url)
+        store = TaskStore(url)
+        store.add(new_task("first"))
+        with database(url) as connection:
+            name = sa.make_url(url).database
+            connection.execute(sa.text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+        store.close()  # as connections are when a server becomes a standby
+        with pytest.raises(JournalUnavailable):
+            store.add(new_task("second"))
+        assert store.get("first")
+        store.close()
+
+    def test_a_database_that_does_not_answer_is_given_up(self, postgres_url, new_database, monkeypatch):
+        monkeypatch.setattr(task_store, "_STATEMENT_TIMEOUT_MS", 200)
+        url = new_database(postgres_url)
+        store = TaskStore(url)
+        with database(url) as connection:
+            connection.execute(sa.text("LOCK TABLE tasks"))
+            with pytest.raises(JournalUnavailable):
+                store.add(new_task("first"))
+        assert store.add(new_task("first"))
+        store.close()
+
+    def test_time_limits_in_the_url_win(self, postgres_url, new_database):
+        store = TaskStore(f"{new_database(postgres_url)}&options=-cstatement_timeout=77")
+        with store._engine.connect() as connection:
+            assert connection.execute(sa.text("SHOW statement_timeout")).scalar() == "77ms"
+        store.close()
 
     def test_a_database_that_cannot_be_reached_is_told_without_its_address(self, tmp_path):
         with pytest.raises(JournalUnavailable) as caught:
