@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from serve_app.proxy_headers import HEEDED
 from tests.fuzz.images import portrait, saved
 from tests.fuzz.sounds import wav
 
@@ -39,6 +40,7 @@ USABLE_MEDIA = 0.8  # of the valid forms
 LIVE_IDS = 0.7  # of the requests that name a task
 ODD_WEBHOOKS = 0.2  # of the forms with usable media
 ODD_CHARSETS = 0.1  # of all forms
+UNREADABLE_HEADERS = 0.02  # of all requests
 
 # What a URL is put together from: each is a known way to break one. None leads to anybody.
 SCHEMES = ["http", "https"]
@@ -78,8 +80,8 @@ class Tally:
         yield f"{self.requests:8} requests, {self.accepted_share:.0%} of the forms accepted"
 
 
-class OddCharsets(HTTPAdapter):
-    """Says now and then of a form that its texts are in a charset in which they are not."""
+class OddHeaders(HTTPAdapter):
+    """Adds now and then a charset in which a form's texts are not, or a byte that Serve cannot read."""
 
     def __init__(self, seed: int):
         super().__init__()
@@ -89,6 +91,8 @@ class OddCharsets(HTTPAdapter):
         sent = request.headers.get("Content-Type", "")
         if sent.startswith("multipart/form-data") and self._dice.random() < ODD_CHARSETS:
             request.headers["Content-Type"] = f"{sent}; charset={self._dice.choice(CHARSETS)}"
+        if self._dice.random() < UNREADABLE_HEADERS:
+            request.headers[self._dice.choice(HEEDED)] = "\xff"  # is sent as this one byte
 
 
 class Requests:
@@ -104,7 +108,7 @@ class Requests:
         self._seed = seed
         self._dice = random.Random(seed)
         self._session = requests.Session()
-        self._session.mount(url, OddCharsets(seed))
+        self._session.mount(url, OddHeaders(seed))
         self._images = [saved("PNG", Image.new("RGB", (16, 16))), saved("JPEG", portrait())]
         self._sound = wav()
         self.tally = Tally()

@@ -16,6 +16,7 @@ from serve_app.api import create_api
 from serve_app.engine_choice import EngineChoice
 from serve_app.errors import JournalUnavailable, ManagerUnavailable, StorageFull
 from serve_app.manager_actor import ManagerClient
+from serve_app.proxy_headers import HEEDED
 from serve_app.settings import DEPLOYMENTS, Settings
 from serve_app.storage import Storage
 from tests.serve_app.managers import ManagerHere, new_manager
@@ -511,6 +512,11 @@ class TestHealth:
         assert health["engine"] == "preview"
         assert not health["engines"]["echomimic"]["ready"]
         assert "weights are missing" in health["engines"]["echomimic"]["reason"]
+
+    @pytest.mark.parametrize("header", HEEDED)
+    def test_headers_that_serve_reads_itself_break_nothing(self, service, header):
+        response = service.http.get("/health", headers={header.encode(): b"\xff"})
+        assert (response.status_code, response.json()["ready"]) == (200, True)
 
     @pytest.mark.parametrize("error", [ManagerUnavailable, JournalUnavailable])
     def test_why_there_is_no_manager_is_told(self, monkeypatch, error):
