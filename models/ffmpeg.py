@@ -111,8 +111,11 @@ class Ffmpeg:
     @property
     def words(self) -> str:
         """The reason ffmpeg gave, without its line prefix; "" when it said nothing."""
-        reasons = [line for line in self._lines if not _CONSEQUENCE.match(line)]
-        return reasons[0] if reasons else ""
+        return next((line for line in self._lines if not _CONSEQUENCE.match(line)), "")
+
+    def said(self, *parts: str) -> str:
+        """The first line with one of these parts in it; "" where none has."""
+        return next((line for line in self._lines if any(part in line for part in parts)), "")
 
     def _listen(self) -> None:
         assert self._process.stderr is not None

@@ -35,7 +35,7 @@ TO_AAC = "aformat=sample_fmts=s32:channel_layouts=mono|stereo"
 AAC = ["-c:a", "aac", "-aac_coder", "fast", "-b:a", "192k"]
 
 # In the words of the C library, by which ffmpeg says why it could not write.
-DISK_FULL = frozenset(map(os.strerror, (errno.ENOSPC, errno.EDQUOT)))
+DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
 # It decodes the user's file once more. Measured: 1.05 GiB for noise of 1024 × 1024, the largest frames there
 # are. It takes as long as the engine does; where it stands still, so does the task, and that is noticed.
@@ -122,9 +122,11 @@ class VideoWriter:
 
     def _failure(self, code: int | None = None) -> GenerationError:
         code = code or self._ffmpeg.wait()
+        # What it says first may be of the sound that it reads.
+        if full := self._ffmpeg.said(*DISK_FULL):
+            return DiskFull(f"ffmpeg could not write the video: {full}")
         reason = self._ffmpeg.words or f"it ended with code {code}"
-        kind = DiskFull if any(full in reason for full in DISK_FULL) else EncodingError
-        return kind(f"ffmpeg could not write the video: {reason}")
+        return EncodingError(f"ffmpeg could not write the video: {reason}")
 
 
 def _arguments(path: Path, video: VideoFormat, sound: Path, engine: str) -> list[str]:

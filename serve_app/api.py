@@ -55,7 +55,7 @@ from serve_app.settings import Settings
 from serve_app.signed_urls import UrlSigner
 from serve_app.storage import Storage
 from serve_app.task import Task, TaskStatus
-from serve_app.webhooks import resolve
+from serve_app.webhooks import TIMEOUT_S, resolve
 
 OPEN_ROUTES = frozenset({"generate_video", "task", "download"})
 
@@ -292,7 +292,10 @@ class Routes:
             message = f"engine: {form.engine!r} is not deployed: {self._choice.left_out[form.engine]}"
             raise InvalidRequest(message, field="engine", allowed=", ".join(self._choice.deployed))
         if form.webhook_url is not None:
-            await resolve(form.webhook_url, allow_private=self._settings.allow_private_webhooks)
+            resolving = resolve(form.webhook_url, allow_private=self._settings.allow_private_webhooks)
+            # Of a name server that does not answer nothing is known; each delivery asks it again.
+            with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+                await asyncio.wait_for(resolving, TIMEOUT_S)
 
     async def _accept(
         self, form: GenerateVideoForm, owner: str | None, idempotency_key: str | None
@@ -302,12 +305,9 @@ class Routes:
             loop = asyncio.get_running_loop()
             fingerprint = await loop.run_in_executor(self._checks, self._receive, new.id, form)
             task = await self._manager.call(TaskManagerActor.submit, replace(new, fingerprint=fingerprint))
-        except (ManagerUnavailable, JournalUnavailable):
-            # Perhaps the task is in the journal all the same, and only the answer is missing. If not, the
-            # uploads are swept.
-            raise
-        except Exception:
-            await asyncio.to_thread(self._storage.remove_uploads, new.id)
+        except Exception as error:
+            if not _may_be_accepted(error):
+                await asyncio.to_thread(self._storage.remove_uploads, new.id)
             raise
         if task.id != new.id:
             await asyncio.to_thread(self._storage.remove_uploads, new.id)
@@ -334,6 +334,11 @@ class Routes:
         self._storage.save_upload(form.audio_file.file, audio)
         check_audio(audio)
         return _fingerprint(form)
+
+
+def _may_be_accepted(error: Exception) -> bool:
+    """Whether the task may be in the journal, and only the answer be missing; if not, its files are swept."""
+    return isinstance(error, ManagerUnavailable) or (isinstance(error, JournalUnavailable) and error.unsure)
 
 
 def _fingerprint(form: GenerateVideoForm) -> str:

@@ -154,10 +154,18 @@ class ManagerUnavailable(ApiError):
 
 
 class JournalUnavailable(ApiError):
-    """The task journal cannot be read or written now; nothing was changed."""
+    """The task journal cannot be read or written now.
+
+    Args:
+        unsure: whether a change may have been made all the same; otherwise nothing was changed.
+    """
 
     status_code = 503
     type = "journal_unavailable"
+
+    def __init__(self, *, unsure: bool = False):
+        super().__init__("the task journal cannot be used now; try again in a minute")
+        self.unsure = unsure
 
 
 class StorageFull(ApiError):

@@ -10,6 +10,7 @@ _RENEWALS_PER_LEASE = 3
 
 # Who says to be alive for longer has a clock that is ahead, or had one when it died.
 LONGEST_LEASE_S = 3600.0
+_CLOCK_DIFFERENCE_S = 60.0
 
 
 class Leadership:
@@ -38,7 +39,7 @@ class Leadership:
         if not 0 <= now - self._renewed_at < self._lease_s / _RENEWALS_PER_LEASE:
             self._renew(now)
         # Where nobody could say so, on a full disk, the one that asks is alive all the same.
-        alive = self._store.live_managers(now, now + LONGEST_LEASE_S)
+        alive = self._store.live_managers(now, now + LONGEST_LEASE_S + _CLOCK_DIFFERENCE_S)
         before, self._alive = self._alive, alive or [self.name]
         return not (self.alone and before == self._alive)
 

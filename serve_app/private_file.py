@@ -38,7 +38,7 @@ def create(path: Path, content: bytes) -> bytes:
 def _give_to_owner_of(path: Path, file: Path) -> None:
     if hasattr(os, "chown"):
         status = path.stat()
-        with contextlib.suppress(PermissionError):
+        with contextlib.suppress(OSError):
             os.chown(file, status.st_uid, status.st_gid)
 
 

@@ -55,7 +55,7 @@ class Storage:
 
     def has_room(self, min_free_bytes: int) -> bool:
         """Whether so much of the disk is free."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_folder(self.root)
         return shutil.disk_usage(self.root).free >= min_free_bytes
 
     def remove(self, task_id: str) -> None:

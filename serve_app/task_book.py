@@ -31,9 +31,13 @@ class TaskBook:
         self._tasks: dict[str, Task] = {}
         self._queues: defaultdict[str, TaskQueue] = defaultdict(TaskQueue)
         self._processing: dict[str, None] = {}
-        # Whether the journal may hold what is not here.
         self._in_doubt = True
         self._read_at = float("-inf")
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the journal may hold what is not here."""
+        return self._in_doubt
 
     def find(self, task_id: str) -> Task | None:
         """The task with this id, whoever's business it is."""

@@ -38,8 +38,9 @@ _WATCHED_LEASES = 1 / 3
 # Told to clients of a full queue while nothing is known of how long tasks take.
 _UNKNOWN_WAIT_S = 30.0
 
-# The attempt gave its own part of the disk back when it ended: at once it would run into the same.
-_FULL_DISK_PAUSE_S = 30.0
+# An attempt gives its own part of the disk back when it ends: at once the next would run into the same. Four
+# hours in all, for an operator who makes room.
+_FULL_DISK_PAUSES_S = (30, 120, 600, 1800, 3600, 7200)
 
 logger = logging.getLogger("ray.serve")
 
@@ -103,6 +104,7 @@ class TaskManager:
         self._forecast = Forecast()
         self._watches: dict[tuple[str, int], _Watch] = {}
         self._retry_at: dict[str, float] = {}
+        self._found_full: dict[str, int] = {}
         self._handing_out = True
         self._looked_at = steady_clock()
         self.refresh()
@@ -192,8 +194,11 @@ class TaskManager:
     def claim(self, ticket_id: str, engine: str) -> Task | None:
         """The next task of this engine, now processing, or None when there is nothing to do.
 
-        A ticket that claimed before gets the same task again: Ray repeats a call whose answer got lost.
+        A ticket that claimed before gets the same task again: Ray repeats a call whose answer got lost, and
+        a replica one to which the journal's got lost.
         """
+        if self._book.in_doubt:
+            self.refresh()
         for task in self._book.processing():
             if task.ticket_id == ticket_id:
                 return task
@@ -237,24 +242,33 @@ class TaskManager:
     def lose(self, task_id: str, attempt: int, reason: str, *, disk_full: bool = False) -> None:
         """The machinery failed the attempt: the task waits for another, or fails after too many.
 
-        Where a disk is full the attempt does not count, and the task waits.
+        Where a disk is full the attempt does not count, and the task waits: for room where there is none;
+        else longer and longer, and not for ever, since the video may need more than there ever is.
         """
         task = self._book.attempt(task_id, attempt)
         if task is None:
             return
         failures = task.failures + 1
         logger.warning("task %s: attempt %d lost (%s)", task_id, attempt, reason)
-        if disk_full:
-            self._retry_at[task_id] = self._steady_clock() + _FULL_DISK_PAUSE_S
+        if not self._has_room():
             self._requeue(task)
-        elif not self._has_room():
-            self._requeue(task)
+        elif disk_full:
+            self._wait_for_more_room(task, reason)
         elif failures >= self._max_failures:
             error = f"the service failed {failures} times while making this video; the last time: {reason}"
             self._finish(replace(task, status=TaskStatus.FAILED, error=error, failures=failures))
         else:
             self._retry_at[task_id] = self._steady_clock() + 2.0 ** (failures - 1)
             self._requeue(replace(task, failures=failures))
+
+    def _wait_for_more_room(self, task: Task, reason: str) -> None:
+        found_full = self._found_full[task.id] = self._found_full.get(task.id, 0) + 1
+        if found_full > len(_FULL_DISK_PAUSES_S):
+            error = f"the disk had no room for this video {found_full} times; the last time: {reason}"
+            self._finish(replace(task, status=TaskStatus.FAILED, error=error))
+        else:
+            self._retry_at[task.id] = self._steady_clock() + _FULL_DISK_PAUSES_S[found_full - 1]
+            self._requeue(task)
 
     def ticket_ended(self, ticket_id: str, reason: str) -> None:
         """A ticket is over; an attempt that it still holds is lost."""
@@ -386,6 +400,7 @@ class TaskManager:
         finished = self._book.save(task)
         if finished is not None:
             self._retry_at.pop(task.id, None)
+            self._found_full.pop(task.id, None)
             self._forecast.learn(finished)
         return finished
 

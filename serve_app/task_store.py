@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from models.params import GenerationParams
 from serve_app.errors import JournalUnavailable, StorageFull
+from serve_app.folders import make_folder
 from serve_app.journal_schema import managers, migrate, tasks
 from serve_app.task import Stage, Task, TaskStatus
 
@@ -25,9 +26,15 @@ _DISK_FULL = "53100"
 _UNAVAILABLE = (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.InterfaceError)
 
 # The manager does nothing else while it waits for the journal. By itself PostgreSQL's client waits for as
-# long as it takes. https://www.postgresql.org/docs/current/libpq-connect.html
-_CONNECT_TIMEOUT_S = 5
-_ACKNOWLEDGEMENT_TIMEOUT_MS = 10_000
+# long as it takes, and for hours for a host that has vanished.
+# https://www.postgresql.org/docs/current/libpq-connect.html
+_NETWORK_LIMITS = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+}
 _STATEMENT_TIMEOUT_MS = 30_000
 
 
@@ -35,11 +42,11 @@ class TaskStore:
     """Tasks in a SQL database, written through.
 
     Every method raises StorageFull when the database's disk is full, nothing was changed then; and
-    JournalUnavailable when the database cannot be reached, which may have made the change all the same.
+    JournalUnavailable when the database cannot be used, which says whether the change may have been made.
 
     Args:
         url: SQLAlchemy URL of a SQLite or PostgreSQL database; the folder of a SQLite file is created.
-            Of PostgreSQL's time limits, those it names win over ours.
+            Of PostgreSQL's limits for connections, those it names win over ours.
 
     Raises:
         RuntimeError: the database was written by a newer release.
@@ -47,12 +54,13 @@ class TaskStore:
 
     def __init__(self, url: str):
         # A database server may have been restarted since a connection was last used.
-        self._engine = sa.create_engine(url, pool_pre_ping=True, connect_args=_time_limits(sa.make_url(url)))
+        limits = _network_limits(sa.make_url(url))
+        self._engine = sa.create_engine(url, pool_pre_ping=True, connect_args=limits)
         if self._engine.dialect.name == "sqlite":
             _prepare_sqlite(self._engine.url)
             sa.event.listen(self._engine, "connect", _set_sqlite_pragmas)
         try:
-            with self._begin() as connection:
+            with self._begin(limited=False) as connection:
                 migrate(connection)
         except Exception:
             self.close()
@@ -128,7 +136,9 @@ class TaskStore:
 
         The oldest first.
         """
-        query = tasks.select().where(tasks.c.finished_at < time, tasks.c.webhook_at.is_(None))
+        # In words by which SQLite does not choose the index of the few that have one.
+        told = sa.func.coalesce(tasks.c.webhook_at, -1.0) < 0
+        query = tasks.select().where(tasks.c.finished_at < time, told)
         return self._select(query.order_by(tasks.c.finished_at).limit(limit))
 
     def webhooks_due(self, time: float, limit: int) -> list[Task]:
@@ -192,15 +202,20 @@ class TaskStore:
             return [_to_task(row) for row in connection.execute(query)]
 
     @contextmanager
-    def _begin(self) -> Iterator[sa.Connection]:
+    def _begin(self, *, limited: bool = True) -> Iterator[sa.Connection]:
+        committing = False
         try:
             with self._engine.begin() as connection:
+                if limited and connection.dialect.name == "postgresql":
+                    # Not where it connects: poolers refuse what they do not know there.
+                    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {_STATEMENT_TIMEOUT_MS}")
                 yield connection
+                committing = True
         except _UNAVAILABLE as error:
             if _is_disk_full(error.orig):
                 raise StorageFull from error
             logger.warning("the task journal cannot be used: %s", error.orig)
-            raise JournalUnavailable("the task journal cannot be used now; try again in a minute") from error
+            raise JournalUnavailable(unsure=committing) from error
 
 
 def _is_disk_full(error: BaseException | None) -> bool:
@@ -208,20 +223,15 @@ def _is_disk_full(error: BaseException | None) -> bool:
     return getattr(error, "sqlstate", None) == _DISK_FULL or "disk is full" in str(error)
 
 
-def _time_limits(url: sa.URL) -> dict[str, Any]:
+def _network_limits(url: sa.URL) -> dict[str, Any]:
     if url.get_backend_name() != "postgresql":
         return {}
-    limits = {
-        "connect_timeout": _CONNECT_TIMEOUT_S,
-        "tcp_user_timeout": _ACKNOWLEDGEMENT_TIMEOUT_MS,
-        "options": f"-cstatement_timeout={_STATEMENT_TIMEOUT_MS}",
-    }
-    return {name: limit for name, limit in limits.items() if name not in url.query}
+    return {name: limit for name, limit in _NETWORK_LIMITS.items() if name not in url.query}
 
 
 def _prepare_sqlite(url: sa.URL) -> None:
     if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(Path(url.database).parent)
 
 
 def _set_sqlite_pragmas(connection: Any, _record: Any) -> None:

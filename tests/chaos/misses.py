@@ -59,11 +59,17 @@ def files_without_a_task(data: Path, entries: Mapping[str, Entry]) -> list[str]:
     Fresh uploads without a row are none: their request may still be on its way, or was never accepted.
     """
     strays = []
-    settled = time.time() - SETTLING_S
     for file in sorted([*data.glob("uploads/*/*"), *data.glob("videos/*/*")]):
         kind, task_id, name = file.relative_to(data).parts
         entry = entries.get(task_id)
-        fresh = kind == "uploads" and file.stat().st_mtime > settled
-        if (entry is None and not fresh) or (entry and kind == "videos" and name != entry.video):
+        on_its_way = kind == "uploads" and _is_fresh(file)
+        if (entry is None and not on_its_way) or (entry and kind == "videos" and name != entry.video):
             strays.append(f"{kind}/{task_id}/{name}")
     return strays
+
+
+def _is_fresh(file: Path) -> bool:
+    try:
+        return file.stat().st_mtime > time.time() - SETTLING_S
+    except FileNotFoundError:
+        return True  # the sweeper was there between our looks

@@ -73,5 +73,7 @@ def test_files_that_no_row_names_are_found_unless_they_have_just_been_sent(tmp_p
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     os.utime(tmp_path / "uploads/b/audio_file", (0, 0))
+    # As one that is removed while we look.
+    (tmp_path / "uploads/c/reference_image").symlink_to("nowhere")
     found = files_without_a_task(tmp_path, {"a": ENTRY})
     assert found == ["uploads/b/audio_file", "videos/a/attempt-1.mp4.part"]

@@ -107,7 +107,7 @@ class TestARepeatedRequest:
 
         def lost(task):
             add(task)
-            raise JournalUnavailable("the connection broke")
+            raise JournalUnavailable(unsure=True)
 
         with monkeypatch.context() as broken:
             broken.setattr(store, "add", lost)
@@ -116,6 +116,16 @@ class TestARepeatedRequest:
         uploads = Storage(tmp_path / "data")
         assert uploads.reference_image(task_id).read_bytes() == astronaut_file.read_bytes()
         assert uploads.audio_file(task_id).read_bytes() == speech_file.read_bytes()
+
+    def test_leaves_no_files_where_nothing_was_journalled(self, tmp_path, store, submit, monkeypatch):
+        api = local_api(tmp_path, store)
+
+        def away(_task):
+            raise JournalUnavailable
+
+        monkeypatch.setattr(store, "add", away)
+        assert submit(api, KEY).status_code == 503
+        assert list((tmp_path / "data" / "uploads").iterdir()) == []
 
     def test_is_refused_where_it_is_another_one(self, tmp_path, store, submit, names):
         api = local_api(tmp_path, store)
@@ -190,6 +200,18 @@ class TestAFullDisk:
         answer = api.request(method, path.format(task_id=task_id))
         assert (answer.status_code, answer.json()["error"]["type"]) == (507, "storage_full")
         assert "507" in api.get("/openapi.json").json()["paths"][path][method.lower()]["responses"]
+
+
+class TestAWebhook:
+    def test_whose_name_server_does_not_answer_is_accepted_and_looked_up_later(
+        self, tmp_path, store, submit, monkeypatch
+    ):
+        answer = threading.Event()
+        monkeypatch.setattr(api, "TIMEOUT_S", 0.1)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: answer.wait(30))
+        task_id = submit(local_api(tmp_path, store), webhook_url="http://slow.example.org/").json()["task_id"]
+        answer.set()
+        assert store.get(task_id).webhook_url == "http://slow.example.org/"
 
 
 class TestAVideo:

@@ -34,6 +34,7 @@ def synced(monkeypatch):
 class TestAPowerCut:
     def test_spares_an_upload_and_every_name_that_leads_to_it(self, tmp_path, synced):
         storage = Storage(tmp_path / "data")
+        assert storage.has_room(0)
         storage.save_upload(io.BytesIO(b"content"), storage.audio_file("a"))
         data = tmp_path / "data"
         assert synced[storage.audio_file("a")] == b"content"

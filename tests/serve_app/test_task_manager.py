@@ -5,13 +5,22 @@ from dataclasses import replace
 
 import pytest
 
-from serve_app.errors import IdempotencyKeyReused, QueueFull, StorageFull, TaskFinished, TaskNotFound
+from serve_app import task_manager
+from serve_app.errors import (
+    IdempotencyKeyReused,
+    JournalUnavailable,
+    QueueFull,
+    StorageFull,
+    TaskFinished,
+    TaskNotFound,
+)
 from serve_app.task import Stage, TaskStatus
 from serve_app.task_manager import TaskManager
 from tests.serve_app.disk import fill, write_much
 from tests.serve_app.managers import new_manager
 from tests.serve_app.tasks import new_task, report_of
 
+FULL_DISK_PAUSES_S = task_manager._FULL_DISK_PAUSES_S
 LEASE_S = 15.0
 STALL_S = 300.0
 
@@ -386,12 +395,23 @@ class TestFullDisk:
 
     def test_nor_is_one_that_found_the_disk_full_and_left_it_with_room(self, manager, clock):
         manager.submit(new_task("a"))
-        for number in range(5):
-            task = manager.claim(f"{number}", "preview")
-            manager.lose("a", task.attempt, "ffmpeg could not write the video", disk_full=True)
+        for pause in FULL_DISK_PAUSES_S:
+            task = manager.claim(f"before {pause}", "preview")
+            manager.lose("a", task.attempt, "no room", disk_full=True)
+            assert (state(manager, "a").status, state(manager, "a").failures) == (TaskStatus.PENDING, 0)
+            clock.now += pause - 1
             assert manager.claim("too early", "preview") is None
-            clock.now += 30
-        assert (state(manager, "a").status, state(manager, "a").failures) == (TaskStatus.PENDING, 0)
+            clock.now += 1
+
+    def test_a_video_that_needs_more_room_than_there_ever_is_fails(self, manager, clock):
+        manager.submit(new_task("a"))
+        for pause in (*FULL_DISK_PAUSES_S, 0):
+            task = manager.claim(f"before {pause}", "preview")
+            manager.lose("a", task.attempt, "no room", disk_full=True)
+            clock.now += pause
+        task = state(manager, "a")
+        assert (task.status, task.failures) == (TaskStatus.FAILED, 0)
+        assert task.error == "the disk had no room for this video 7 times; the last time: no room"
 
     def test_work_that_runs_may_still_complete(self, manager, disk):
         manager.submit(new_task("a"))
@@ -665,6 +685,23 @@ class TestRestart:
         manager.submit(new_task("a"))
         task = manager.claim("ticket", "preview")
         assert start(store, clock).claim("ticket", "preview") == task
+
+    def test_a_claim_that_may_or_may_not_be_journalled_is_looked_up(self, manager, store, monkeypatch):
+        manager.submit(new_task("a"))
+        manager.submit(new_task("b"))
+        save = store.save
+
+        def lost(task):
+            save(task)
+            raise JournalUnavailable(unsure=True)
+
+        with monkeypatch.context() as broken:
+            broken.setattr(store, "save", lost)
+            with pytest.raises(JournalUnavailable):
+                manager.claim("ticket", "preview")
+        task = manager.claim("ticket", "preview")
+        assert (task.id, task.attempt) == ("a", 1)
+        assert state(manager, "b").status is TaskStatus.PENDING
 
     def test_a_change_that_may_or_may_not_be_journalled_is_looked_up(self, store, clock):
         manager = start(store, clock)

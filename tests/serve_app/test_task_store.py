@@ -1,5 +1,6 @@
 """The journal keeps every field of a task, in the order of submission, across restarts."""
 
+import sqlite3
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -291,10 +292,33 @@ class TestFaults:
         assert store.add(new_task("first"))
         store.close()
 
-    def test_time_limits_in_the_url_win(self, postgres_url, new_database):
-        store = TaskStore(f"{new_database(postgres_url)}&options=-cstatement_timeout=77")
-        with store._engine.connect() as connection:
-            assert connection.execute(sa.text("SHOW statement_timeout")).scalar() == "77ms"
+    def test_a_change_whose_answer_got_lost_may_have_been_made(self, postgres_url, new_database):
+        url = new_database(postgres_url)
+        store = TaskStore(url)
+
+        @sa.event.listens_for(store._engine, "commit")
+        def cut(connection):
+            connection.exec_driver_sql("COMMIT")
+            raise sa.exc.OperationalError("COMMIT", None, Exception("the connection broke"))
+
+        with pytest.raises(JournalUnavailable) as caught:
+            store.add(new_task("first"))
+        assert caught.value.unsure
+        sa.event.remove(store._engine, "commit", cut)
+        assert store.get("first")
+        store.close()
+
+    def test_one_that_was_refused_was_not(self, tmp_path):
+        store = TaskStore(f"sqlite:///{tmp_path}/tasks.db")
+        with sqlite3.connect(tmp_path / "tasks.db") as other:
+            other.execute("BEGIN EXCLUSIVE")
+            monkey = sa.event.listens_for(store._engine, "connect")
+            monkey(lambda connection, _record: connection.execute("PRAGMA busy_timeout=10"))
+            store.close()
+            with pytest.raises(JournalUnavailable) as caught:
+                store.add(new_task("first"))
+        assert not caught.value.unsure
+        assert store.add(new_task("first"))
         store.close()
 
     def test_a_database_that_cannot_be_reached_is_told_without_its_address(self, tmp_path):
