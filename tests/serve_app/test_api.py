@@ -518,16 +518,16 @@ class TestHealth:
         response = service.http.get("/health", headers={header.encode(): b"\xff"})
         assert (response.status_code, response.json()["ready"]) == (200, True)
 
-    @pytest.mark.parametrize("error", [ManagerUnavailable, JournalUnavailable])
+    @pytest.mark.parametrize("error", [ManagerUnavailable("it cannot start"), JournalUnavailable()])
     def test_why_there_is_no_manager_is_told(self, monkeypatch, error):
         async def fail(_method):
-            raise error("the reason")
+            raise error
 
         manager = ManagerClient(Settings(), timeout_s=1)
         monkeypatch.setattr(manager, "call", fail)
         with client_of(manager) as client:
             health = client.get("/health").json()
-        assert (health["ready"], health["reason"]) == (False, "the reason")
+        assert (health["ready"], health["reason"]) == (False, error.message)
 
 
 class TestPages:
