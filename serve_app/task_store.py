@@ -28,12 +28,14 @@ _UNAVAILABLE = (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.InterfaceE
 # The manager does nothing else while it waits for the journal. By itself PostgreSQL's client waits for as
 # long as it takes, and for hours for a host that has vanished.
 # https://www.postgresql.org/docs/current/libpq-connect.html
-_NETWORK_LIMITS = {
+_CONNECTION = {
     "connect_timeout": 5,
     "tcp_user_timeout": 10_000,
     "keepalives_idle": 5,
     "keepalives_interval": 5,
     "keepalives_count": 2,
+    # A pooler may give the next transaction another connection, which has no statement prepared.
+    "prepare_threshold": None,
 }
 _STATEMENT_TIMEOUT_MS = 30_000
 
@@ -46,7 +48,7 @@ class TaskStore:
 
     Args:
         url: SQLAlchemy URL of a SQLite or PostgreSQL database; the folder of a SQLite file is created.
-            Of PostgreSQL's limits for connections, those it names win over ours.
+            Of the parameters of a PostgreSQL connection, those it names win over ours.
 
     Raises:
         RuntimeError: the database was written by a newer release.
@@ -54,8 +56,8 @@ class TaskStore:
 
     def __init__(self, url: str):
         # A database server may have been restarted since a connection was last used.
-        limits = _network_limits(sa.make_url(url))
-        self._engine = sa.create_engine(url, pool_pre_ping=True, connect_args=limits)
+        parameters = _connection_parameters(sa.make_url(url))
+        self._engine = sa.create_engine(url, pool_pre_ping=True, connect_args=parameters)
         if self._engine.dialect.name == "sqlite":
             _prepare_sqlite(self._engine.url)
             sa.event.listen(self._engine, "connect", _set_sqlite_pragmas)
@@ -223,10 +225,10 @@ def _is_disk_full(error: BaseException | None) -> bool:
     return getattr(error, "sqlstate", None) == _DISK_FULL or "disk is full" in str(error)
 
 
-def _network_limits(url: sa.URL) -> dict[str, Any]:
+def _connection_parameters(url: sa.URL) -> dict[str, Any]:
     if url.get_backend_name() != "postgresql":
         return {}
-    return {name: limit for name, limit in _NETWORK_LIMITS.items() if name not in url.query}
+    return {name: value for name, value in _CONNECTION.items() if name not in url.query}
 
 
 def _prepare_sqlite(url: sa.URL) -> None:

@@ -292,6 +292,14 @@ class TestFaults:
         assert store.add(new_task("first"))
         store.close()
 
+    def test_no_statement_is_prepared_that_a_pooler_would_lose(self, postgres_url, new_database):
+        store = TaskStore(new_database(postgres_url))
+        for _ in range(20):
+            store.get("nobody")
+        with store._engine.connect() as connection:
+            assert connection.execute(sa.text("SELECT count(*) FROM pg_prepared_statements")).scalar() == 0
+        store.close()
+
     def test_a_change_whose_answer_got_lost_may_have_been_made(self, postgres_url, new_database):
         url = new_database(postgres_url)
         store = TaskStore(url)
