@@ -8,7 +8,7 @@ GenerationError
 ├── CheckpointError      the diffusion engine's weights are missing or broken
 ├── OutOfMemory          the device has no room for even the smallest video
 ├── EncodingError        ffmpeg could not write the video
-├── DiskFull             nor could anybody else
+├── DiskFull             the disk has no room for the video
 └── Cancelled            somebody asked to stop
 """
 

@@ -17,6 +17,7 @@ from fastapi_offline import FastAPIOffline
 
 from models.image import check_image
 from models.speech import check_audio
+from serve_app import webhooks
 from serve_app.access import AccessMiddleware, SignUrl, describe_access
 from serve_app.admission import admitted_by
 from serve_app.api_keys import ApiKeys
@@ -55,7 +56,6 @@ from serve_app.settings import Settings
 from serve_app.signed_urls import UrlSigner
 from serve_app.storage import Storage
 from serve_app.task import Task, TaskStatus
-from serve_app.webhooks import TIMEOUT_S, resolve
 
 OPEN_ROUTES = frozenset({"generate_video", "task", "download"})
 
@@ -178,13 +178,6 @@ class Routes:
         finally:
             self._leave(owner, getattr(request.state, "accepting", None))
 
-    def _leave(self, owner: str | None, accepting: asyncio.Task[SubmittedTask] | None) -> None:
-        if accepting is None or accepting.done():
-            self._places.leave(owner)
-        else:
-            # Of a client that has hung up.
-            accepting.add_done_callback(lambda _: self._places.leave(owner))
-
     async def generate_video(
         self,
         request: Request,
@@ -274,6 +267,13 @@ class Routes:
             return HealthResponse.unready(self._choice, "the task manager does not answer")
         return HealthResponse.of(self._choice, health, counts)
 
+    def _leave(self, owner: str | None, accepting: asyncio.Task[SubmittedTask] | None) -> None:
+        if accepting is None or accepting.done():
+            self._places.leave(owner)
+        else:
+            # Of a client that has hung up.
+            accepting.add_done_callback(lambda _: self._places.leave(owner))
+
     async def _repeated(
         self, form: GenerateVideoForm, owner: str | None, idempotency_key: str | None
     ) -> Task | None:
@@ -292,10 +292,12 @@ class Routes:
             message = f"engine: {form.engine!r} is not deployed: {self._choice.left_out[form.engine]}"
             raise InvalidRequest(message, field="engine", allowed=", ".join(self._choice.deployed))
         if form.webhook_url is not None:
-            resolving = resolve(form.webhook_url, allow_private=self._settings.allow_private_webhooks)
+            resolving = webhooks.resolve(
+                form.webhook_url, allow_private=self._settings.allow_private_webhooks
+            )
             # Of a name server that does not answer nothing is known; each delivery asks it again.
             with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
-                await asyncio.wait_for(resolving, TIMEOUT_S)
+                await asyncio.wait_for(resolving, webhooks.TIMEOUT_S)
 
     async def _accept(
         self, form: GenerateVideoForm, owner: str | None, idempotency_key: str | None

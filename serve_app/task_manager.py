@@ -261,15 +261,6 @@ class TaskManager:
             self._retry_at[task_id] = self._steady_clock() + 2.0 ** (failures - 1)
             self._requeue(replace(task, failures=failures))
 
-    def _wait_for_more_room(self, task: Task, reason: str) -> None:
-        found_full = self._found_full[task.id] = self._found_full.get(task.id, 0) + 1
-        if found_full > len(_FULL_DISK_PAUSES_S):
-            error = f"the disk had no room for this video {found_full} times; the last time: {reason}"
-            self._finish(replace(task, status=TaskStatus.FAILED, error=error))
-        else:
-            self._retry_at[task.id] = self._steady_clock() + _FULL_DISK_PAUSES_S[found_full - 1]
-            self._requeue(task)
-
     def ticket_ended(self, ticket_id: str, reason: str) -> None:
         """A ticket is over; an attempt that it still holds is lost."""
         for task in self._book.processing():
@@ -379,6 +370,15 @@ class TaskManager:
         if started is not None:
             self._watch(started)
         return started
+
+    def _wait_for_more_room(self, task: Task, reason: str) -> None:
+        found_full = self._found_full[task.id] = self._found_full.get(task.id, 0) + 1
+        if found_full > len(_FULL_DISK_PAUSES_S):
+            error = f"the disk had no room for this video {found_full} times; the last time: {reason}"
+            self._finish(replace(task, status=TaskStatus.FAILED, error=error))
+        else:
+            self._retry_at[task.id] = self._steady_clock() + _FULL_DISK_PAUSES_S[found_full - 1]
+            self._requeue(task)
 
     def _requeue(self, task: Task) -> None:
         self._book.save(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from serve_app import api
+from serve_app import api, webhooks
 from serve_app.api_keys import KeyFile
 from serve_app.engine_choice import EngineChoice
 from serve_app.errors import JournalUnavailable, StorageFull
@@ -18,6 +18,7 @@ from serve_app.task import TaskStatus
 from serve_app.task_manager import TaskManager
 from serve_app.task_store import TaskStore
 from tests.serve_app.local_api import local_api
+from tests.serve_app.lost_answers import losing_answers
 
 BOTH_ENGINES = EngineChoice("echomimic", {})
 KEY = {"Idempotency-Key": "k"}
@@ -100,17 +101,10 @@ class TestARepeatedRequest:
         assert uploads.audio_file(task_id).stat().st_size > 0
 
     def test_finds_its_files_where_only_the_journal_s_answer_was_lost(
-        self, tmp_path, store, submit, monkeypatch, astronaut_file, speech_file
+        self, tmp_path, store, submit, astronaut_file, speech_file
     ):
         api = local_api(tmp_path, store)
-        add = store.add
-
-        def lost(task):
-            add(task)
-            raise JournalUnavailable(unsure=True)
-
-        with monkeypatch.context() as broken:
-            broken.setattr(store, "add", lost)
+        with losing_answers(store, "add"):
             assert submit(api, KEY).status_code == 503
         task_id = submit(api, KEY).json()["task_id"]
         uploads = Storage(tmp_path / "data")
@@ -207,7 +201,7 @@ class TestAWebhook:
         self, tmp_path, store, submit, monkeypatch
     ):
         answer = threading.Event()
-        monkeypatch.setattr(api, "TIMEOUT_S", 0.1)
+        monkeypatch.setattr(webhooks, "TIMEOUT_S", 0.1)
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: answer.wait(30))
         task_id = submit(local_api(tmp_path, store), webhook_url="http://slow.example.org/").json()["task_id"]
         answer.set()

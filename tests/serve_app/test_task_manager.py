@@ -17,6 +17,7 @@ from serve_app.errors import (
 from serve_app.task import Stage, TaskStatus
 from serve_app.task_manager import TaskManager
 from tests.serve_app.disk import fill, write_much
+from tests.serve_app.lost_answers import losing_answers
 from tests.serve_app.managers import new_manager
 from tests.serve_app.tasks import new_task, report_of
 
@@ -686,19 +687,11 @@ class TestRestart:
         task = manager.claim("ticket", "preview")
         assert start(store, clock).claim("ticket", "preview") == task
 
-    def test_a_claim_that_may_or_may_not_be_journalled_is_looked_up(self, manager, store, monkeypatch):
+    def test_a_claim_that_may_or_may_not_be_journalled_is_looked_up(self, manager, store):
         manager.submit(new_task("a"))
         manager.submit(new_task("b"))
-        save = store.save
-
-        def lost(task):
-            save(task)
-            raise JournalUnavailable(unsure=True)
-
-        with monkeypatch.context() as broken:
-            broken.setattr(store, "save", lost)
-            with pytest.raises(JournalUnavailable):
-                manager.claim("ticket", "preview")
+        with losing_answers(store, "save"), pytest.raises(JournalUnavailable):
+            manager.claim("ticket", "preview")
         task = manager.claim("ticket", "preview")
         assert (task.id, task.attempt) == ("a", 1)
         assert state(manager, "b").status is TaskStatus.PENDING

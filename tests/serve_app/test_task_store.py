@@ -320,8 +320,7 @@ class TestFaults:
         store = TaskStore(f"sqlite:///{tmp_path}/tasks.db")
         with sqlite3.connect(tmp_path / "tasks.db") as other:
             other.execute("BEGIN EXCLUSIVE")
-            monkey = sa.event.listens_for(store._engine, "connect")
-            monkey(lambda connection, _record: connection.execute("PRAGMA busy_timeout=10"))
+            sa.event.listen(store._engine, "connect", _lose_patience)
             store.close()
             with pytest.raises(JournalUnavailable) as caught:
                 store.add(new_task("first"))
@@ -334,6 +333,10 @@ class TestFaults:
             TaskStore(f"postgresql://me:secret@/tasks?host={tmp_path}")
         assert "secret" not in str(caught.value)
         assert str(tmp_path) not in str(caught.value)
+
+
+def _lose_patience(connection, _record):
+    connection.execute("PRAGMA busy_timeout=10")
 
 
 def _describe(connection):
