@@ -34,6 +34,8 @@ from serve_app.errors import (
     TaskNotFinished,
     VideoGone,
 )
+from serve_app.form import GenerateVideoForm
+from serve_app.health_answer import health_answer, unready_answer
 from serve_app.manager_actor import ManagerClient, TaskManagerActor
 from serve_app.middleware import (
     BodyLimitMiddleware,
@@ -45,7 +47,6 @@ from serve_app.pages import add_pages
 from serve_app.places import Places
 from serve_app.schemas import (
     ErrorResponse,
-    GenerateVideoForm,
     HealthResponse,
     SubmittedTask,
     TaskListResponse,
@@ -254,7 +255,7 @@ class Routes:
     async def health(self) -> HealthResponse:
         """Whether the service is ready for tasks and, if not, why."""
         if self._keys and not self._keys.readable:
-            return HealthResponse.unready(self._choice, KeysUnavailable().message)
+            return unready_answer(self._choice, KeysUnavailable().message)
         try:
             calls = (
                 self._manager.call(TaskManagerActor.health),
@@ -262,10 +263,10 @@ class Routes:
             )
             health, counts = await asyncio.wait_for(asyncio.gather(*calls), _HEALTH_TIMEOUT_S)
         except (ManagerUnavailable, JournalUnavailable) as error:
-            return HealthResponse.unready(self._choice, error.message)
+            return unready_answer(self._choice, error.message)
         except (TimeoutError, asyncio.TimeoutError):
-            return HealthResponse.unready(self._choice, "the task manager does not answer")
-        return HealthResponse.of(self._choice, health, counts)
+            return unready_answer(self._choice, "the task manager does not answer")
+        return health_answer(self._choice, health, counts)
 
     def _leave(self, owner: str | None, accepting: asyncio.Task[SubmittedTask] | None) -> None:
         if accepting is None or accepting.done():

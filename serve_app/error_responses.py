@@ -9,7 +9,8 @@ from starlette.exceptions import HTTPException
 
 from models.errors import InputError
 from serve_app.errors import ApiError, BodyTooLarge, InvalidRequest
-from serve_app.schemas import ErrorDetail, ErrorResponse, allowed_values
+from serve_app.form import allowed_values
+from serve_app.schemas import ErrorDetail, ErrorResponse
 
 
 def error_response(error: ApiError) -> JSONResponse:

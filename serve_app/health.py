@@ -13,16 +13,8 @@ from ray import serve
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, DeploymentStatusOverview
 
+from serve_app.schemas import EngineHealth
 from serve_app.settings import APP_NAME, DEPLOYMENTS, EngineName, EngineSettings, Settings
-
-
-@dataclass(frozen=True)
-class EngineHealth:
-    """Whether an engine takes tasks; `reason` says why not, or what the first task must wait for."""
-
-    replicas: int
-    ready: bool
-    reason: str | None = None
 
 
 @dataclass(frozen=True)

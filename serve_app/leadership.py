@@ -3,13 +3,12 @@
 import contextlib
 
 from serve_app.errors import StorageFull
+from serve_app.settings import LONGEST_LEASE_S
 from serve_app.task_store import TaskStore
 
 # A manager that misses one renewal, or two, is still alive.
 _RENEWALS_PER_LEASE = 3
 
-# Who says to be alive for longer has a clock that is ahead, or had one when it died.
-LONGEST_LEASE_S = 3600.0
 _CLOCK_DIFFERENCE_S = 60.0
 
 

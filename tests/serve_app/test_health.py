@@ -2,7 +2,8 @@
 
 from ray.serve.schema import DeploymentStatusOverview
 
-from serve_app.health import EngineHealth, diagnose
+from serve_app.health import diagnose
+from serve_app.schemas import EngineHealth
 from serve_app.settings import EngineSettings
 
 LAPTOP = {"CPU": 2.0, "memory": 1e9}

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Form, UploadFile
 from fastapi.testclient import TestClient
 
 from models.params import GenerationParams
-from serve_app.schemas import GenerateVideoForm, allowed_values
+from serve_app.form import GenerateVideoForm, allowed_values
 from serve_app.settings import EchoMimicSettings, Settings
 
 
