@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from serve_app.task import TaskStatus
-from serve_app.task_store import TaskStore
+from serve_app.tasks.journal import TaskStore
 from tests.chaos.journal import Journal
-from tests.serve_app.tasks import new_task
+from tests.serve_app.new_tasks import new_task
 
 
 def test_every_end_of_a_task_is_noted_and_what_follows_it(tmp_path):

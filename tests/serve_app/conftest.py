@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from serve_app.task_store import TaskStore
+from serve_app.tasks.journal import TaskStore
 from tests.fuzz.images import hostile_images
 from tests.postgres import programs, run_postgres
 

@@ -3,8 +3,8 @@
 import contextlib
 from pathlib import Path
 
-from serve_app.task_store import TaskStore
-from tests.serve_app.tasks import new_task
+from serve_app.tasks.journal import TaskStore
+from tests.serve_app.new_tasks import new_task
 
 
 def fill(disk: Path) -> Path:

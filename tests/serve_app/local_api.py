@@ -5,11 +5,11 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from serve_app.api import create_api
-from serve_app.engine_choice import EngineChoice
+from serve_app.api.application import create_api
+from serve_app.engines.choice import EngineChoice
 from serve_app.settings import Settings
-from serve_app.task_manager import TaskManager
-from serve_app.task_store import TaskStore
+from serve_app.tasks.journal import TaskStore
+from serve_app.tasks.manager import TaskManager
 
 PREVIEW_ALONE = EngineChoice("preview", {"echomimic": "no weights"})
 

@@ -7,7 +7,7 @@ import pytest
 
 from serve_app.errors import JournalUnavailable
 from serve_app.task import Task
-from serve_app.task_store import TaskStore
+from serve_app.tasks.journal import TaskStore
 
 
 @contextmanager

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from serve_app.manager_actor import ManagerClient
 from serve_app.settings import Settings
-from serve_app.task_manager import TaskManager
-from serve_app.task_store import TaskStore
+from serve_app.tasks.journal import TaskStore
+from serve_app.tasks.manager import TaskManager
+from serve_app.tasks.manager_client import ManagerClient
 
 
 def new_manager(store: TaskStore, **changes: Any) -> TaskManager:

@@ -8,7 +8,7 @@ import pytest
 
 from serve_app.launcher import ROOT
 from serve_app.task import TaskStatus
-from serve_app.task_store import TaskStore
+from serve_app.tasks.journal import TaskStore
 from tests.service import run_launcher
 
 # Two replicas from the start, so that two tasks run side by side.

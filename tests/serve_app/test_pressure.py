@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from models.params import GenerationParams
-from serve_app.storage import Storage
+from serve_app.storage.local import Storage
 from serve_app.task import Task
-from serve_app.task_store import TaskStore
+from serve_app.tasks.journal import TaskStore
 from tests.service import poll, run_service
 
 # No node has so many: nothing is ever started.
