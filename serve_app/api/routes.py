@@ -20,7 +20,7 @@ from serve_app.access.api_keys import ApiKeys
 from serve_app.api.form import GenerateVideoForm
 from serve_app.api.health_answer import health_answer, unready_answer
 from serve_app.api.middleware.access import SignUrl
-from serve_app.api.upload_slots import Places
+from serve_app.api.upload_slots import UploadSlots
 from serve_app.engines.choice import EngineChoice
 from serve_app.errors import (
     InvalidRequest,
@@ -98,7 +98,7 @@ class Routes:
         self._keys = keys
         self._storage = Storage(settings.data_dir)
         self._accepting: set[asyncio.Task[SubmittedTask]] = set()
-        self._places = Places(_RECEIVED_AT_ONCE, _RECEIVED_AT_ONCE_PER_OWNER)
+        self._slots = UploadSlots(_RECEIVED_AT_ONCE, _RECEIVED_AT_ONCE_PER_OWNER)
         # Threads of their own: uploads that wait to be decoded hold up no download.
         self._checks = ThreadPoolExecutor(_CHECKED_AT_ONCE, thread_name_prefix="upload-check")
 
@@ -106,7 +106,7 @@ class Routes:
     async def admit(self, request: Request) -> AsyncIterator[None]:
         """Refuse a task for which there is no room, before its files are read; give the others a place."""
         owner = owner_of(request)
-        self._places.take(owner)
+        self._slots.take(owner)
         try:
             await self._manager.call(TaskManagerActor.admit, owner, request.headers.get(IDEMPOTENCY_KEY))
             yield
@@ -204,10 +204,10 @@ class Routes:
 
     def _leave(self, owner: str | None, accepting: asyncio.Task[SubmittedTask] | None) -> None:
         if accepting is None or accepting.done():
-            self._places.leave(owner)
+            self._slots.leave(owner)
         else:
             # Of a client that has hung up.
-            accepting.add_done_callback(lambda _: self._places.leave(owner))
+            accepting.add_done_callback(lambda _: self._slots.leave(owner))
 
     async def _repeated(
         self, form: GenerateVideoForm, owner: str | None, idempotency_key: str | None

@@ -7,8 +7,8 @@ from serve_app.errors import QueueFull
 _RETRY_AFTER_S = 5
 
 
-class Places:
-    """Places for requests that bring files.
+class UploadSlots:
+    """UploadSlots for requests that bring files.
 
     Args:
         most: places in all.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from serve_app.errors import JournalUnavailable, StorageFull
 from serve_app.task import Task, TaskStatus
-from serve_app.tasks.journal import TaskStore
+from serve_app.tasks.journal import Journal
 from serve_app.tasks.leadership import Leadership
 from serve_app.tasks.queue import TaskQueue
 
@@ -14,19 +14,19 @@ from serve_app.tasks.queue import TaskQueue
 _READ_PERIOD_S = 30.0
 
 
-class TaskBook:
+class ActiveTasks:
     """What waits, if this manager leads, and what it handed out.
 
     A change is in the journal before it is here. One that another manager made in the meantime is
     never overwritten: the task is its business then.
 
     Args:
-        store: the journal.
+        journal: the journal.
         leadership: whether this manager leads, and who else lives.
     """
 
-    def __init__(self, store: TaskStore, leadership: Leadership):
-        self._store = store
+    def __init__(self, journal: Journal, leadership: Leadership):
+        self._journal = journal
         self._leadership = leadership
         self._tasks: dict[str, Task] = {}
         self._queues: defaultdict[str, TaskQueue] = defaultdict(TaskQueue)
@@ -41,7 +41,7 @@ class TaskBook:
 
     def find(self, task_id: str) -> Task | None:
         """The task with this id, whoever's business it is."""
-        return self._tasks.get(task_id) or self._store.get(task_id)
+        return self._tasks.get(task_id) or self._journal.get(task_id)
 
     def current(self, task: Task) -> Task:
         """A task that was read from the journal, with what is known beyond it."""
@@ -69,7 +69,7 @@ class TaskBook:
     def counts(self) -> dict[TaskStatus, int]:
         """How many tasks are pending and how many processing, whosever business they are."""
         if not self._leadership.alone:
-            return self._store.counts()
+            return self._journal.counts()
         processing = len(self._processing)
         return {
             TaskStatus.PENDING: len(self._tasks) - processing,
@@ -79,16 +79,16 @@ class TaskBook:
     def pending_of(self, owner: str) -> int:
         """How many tasks of this owner are pending, whosever business they are."""
         if not self._leadership.alone:
-            return self._store.pending_of(owner)
+            return self._journal.pending_of(owner)
         return sum(task.owner == owner and task.status is TaskStatus.PENDING for task in self._tasks.values())
 
     def add(self, task: Task) -> Task | None:
         """Journal a new task; None if its id or key is there already."""
-        return self._write(self._store.add, task)
+        return self._write(self._journal.add, task)
 
     def save(self, task: Task) -> Task | None:
         """Journal a change; None if another manager was faster."""
-        return self._write(self._store.save, task)
+        return self._write(self._journal.save, task)
 
     def note(self, task: Task) -> None:
         """Keep a change of a task that is here, for as long as this process lives."""
@@ -100,7 +100,7 @@ class TaskBook:
             self._in_doubt = True
         if not self._in_doubt:
             return []
-        rows = self._store.unfinished()
+        rows = self._journal.unfinished()
         for task_id in self._tasks.keys() - {row.id for row in rows}:
             self._forget(task_id)
         for row in rows:

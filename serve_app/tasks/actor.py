@@ -22,7 +22,7 @@ from serve_app.errors import ApiError
 from serve_app.settings import APP_NAME, DEPLOYMENTS, Settings
 from serve_app.storage.local import Storage
 from serve_app.task import Task, TaskReport
-from serve_app.tasks.journal import TaskStore
+from serve_app.tasks.journal import Journal
 from serve_app.tasks.manager import TaskManager
 from serve_app.tasks.notifier import Notifier
 from serve_app.tasks.sweeper import Sweeper
@@ -45,7 +45,7 @@ class TaskManagerActor(TaskManager):
     async def __init__(self, settings: Settings):  # type: ignore[misc]  # Ray awaits it, in the actor's event loop
         storage = Storage(settings.data_dir)
         super().__init__(
-            TaskStore(settings.journal_url),
+            Journal(settings.journal_url),
             # We are on the head node, which lives as long as its cluster.
             name=ray.get_runtime_context().get_node_id(),
             lease_s=settings.lease_s,
@@ -55,12 +55,12 @@ class TaskManagerActor(TaskManager):
             max_pending_per_owner=settings.max_pending_per_key,
             has_room=lambda: storage.has_room(settings.min_free_bytes),
         )
-        self._sweeper = Sweeper(self._store, storage, settings.keep_tasks_s, settings.keep_uploads_s)
+        self._sweeper = Sweeper(self._journal, storage, settings.keep_tasks_s, settings.keep_uploads_s)
         self._settings = settings
         self._waiting_tickets: dict[str, set[str]] = {engine: set() for engine in DEPLOYMENTS}
         self._health = Health()
         secret = load_secret(settings.data_dir / "webhook_secret")
-        self._notifier = Notifier(self._store, secret, settings.allow_private_webhooks)
+        self._notifier = Notifier(self._journal, secret, settings.allow_private_webhooks)
         loops = (self._supervise, self._sweep, self._notify)
         self._background = {asyncio.create_task(loop()) for loop in loops}
 

@@ -40,7 +40,7 @@ _CONNECTION = {
 _STATEMENT_TIMEOUT_MS = 30_000
 
 
-class TaskStore:
+class Journal:
     """Tasks in a SQL database, written through.
 
     Every method raises StorageFull when the database's disk is full, nothing was changed then; and

@@ -4,7 +4,7 @@ import contextlib
 
 from serve_app.errors import StorageFull
 from serve_app.settings import LONGEST_LEASE_S
-from serve_app.tasks.journal import TaskStore
+from serve_app.tasks.journal import Journal
 
 # A manager that misses one renewal, or two, is still alive.
 _RENEWALS_PER_LEASE = 3
@@ -20,14 +20,14 @@ class Leadership:
     dead all the same.
 
     Args:
-        store: the journal that the managers share.
+        journal: the journal that the managers share.
         name: of this manager; it keeps its rank when it starts anew with the same name.
         lease_s: seconds after which a silent manager counts as dead; at most `LONGEST_LEASE_S`.
     """
 
-    def __init__(self, store: TaskStore, name: str, lease_s: float):
+    def __init__(self, journal: Journal, name: str, lease_s: float):
         self.name = name
-        self._store = store
+        self._journal = journal
         self._lease_s = lease_s
         self._renewed_at = float("-inf")
         self._alive: list[str] = []
@@ -38,7 +38,7 @@ class Leadership:
         if not 0 <= now - self._renewed_at < self._lease_s / _RENEWALS_PER_LEASE:
             self._renew(now)
         # Where nobody could say so, on a full disk, the one that asks is alive all the same.
-        alive = self._store.live_managers(now, now + LONGEST_LEASE_S + _CLOCK_DIFFERENCE_S)
+        alive = self._journal.live_managers(now, now + LONGEST_LEASE_S + _CLOCK_DIFFERENCE_S)
         before, self._alive = self._alive, alive or [self.name]
         return not (self.alone and before == self._alive)
 
@@ -58,5 +58,5 @@ class Leadership:
 
     def _renew(self, now: float) -> None:
         with contextlib.suppress(StorageFull):
-            self._store.renew_manager(self.name, now + self._lease_s)
+            self._journal.renew_manager(self.name, now + self._lease_s)
             self._renewed_at = now

@@ -27,9 +27,9 @@ from serve_app.errors import (
     TaskNotFound,
 )
 from serve_app.task import Stage, Task, TaskPage, TaskReport, TaskSnapshot, TaskStatus
-from serve_app.tasks.active import TaskBook
+from serve_app.tasks.active import ActiveTasks
 from serve_app.tasks.forecast import Forecast
-from serve_app.tasks.journal import TaskStore
+from serve_app.tasks.journal import Journal
 from serve_app.tasks.leadership import Leadership
 
 # Of the time since leases were last looked at, this share of a lease counts as watched.
@@ -63,7 +63,7 @@ class TaskManager:
     """Keeps every task and hands the pending ones out: higher priority first, then first come.
 
     Args:
-        store: the journal; what is unfinished in it is taken up again.
+        journal: the journal; what is unfinished in it is taken up again.
         name: what tells this manager from others on the same journal; a successor has the same name.
         lease_s: seconds without a report after which an attempt is given up.
         stall_timeout_s: seconds without progress after which an attempt is given up.
@@ -78,7 +78,7 @@ class TaskManager:
 
     def __init__(
         self,
-        store: TaskStore,
+        journal: Journal,
         *,
         name: str,
         lease_s: float,
@@ -90,9 +90,9 @@ class TaskManager:
         clock: Callable[[], float] = time.time,
         steady_clock: Callable[[], float] = time.monotonic,
     ):
-        self._store = store
-        self._leadership = Leadership(store, name, lease_s)
-        self._book = TaskBook(store, self._leadership)
+        self._journal = journal
+        self._leadership = Leadership(journal, name, lease_s)
+        self._active = ActiveTasks(journal, self._leadership)
         self._lease_s = lease_s
         self._stall_timeout_s = stall_timeout_s
         self._max_failures = max_failures
@@ -146,7 +146,7 @@ class TaskManager:
         if known is None:
             self._check_capacity(task.owner)
             # Where another manager was faster, there is a task to find now.
-            known = self._book.add(task) or self._known(task)
+            known = self._active.add(task) or self._known(task)
         assert known is not None
         _check_same(known, task.fingerprint)
         return known
@@ -164,8 +164,8 @@ class TaskManager:
             cursor: where another page ended; None begins with the newest.
             limit: at most so many.
         """
-        found = self._store.newest(owner=owner, status=status, before=cursor, limit=limit + 1)
-        snapshots = tuple(self._look(self._book.current(task)) for task in found[:limit])
+        found = self._journal.newest(owner=owner, status=status, before=cursor, limit=limit + 1)
+        snapshots = tuple(self._look(self._active.current(task)) for task in found[:limit])
         return TaskPage(snapshots, found[limit - 1].sequence if len(found) > limit else None)
 
     def cancel(self, task_id: str, owner: str | None) -> TaskSnapshot:
@@ -187,9 +187,9 @@ class TaskManager:
 
     def remove(self, task_id: str, owner: str | None) -> None:
         """Forget a finished task; one that is not finished, not there or another's is left as it is."""
-        task = self._book.find(task_id)
+        task = self._active.find(task_id)
         if task is not None and owner in (None, task.owner):
-            self._store.delete(task_id)
+            self._journal.delete(task_id)
 
     def claim(self, ticket_id: str, engine: str) -> Task | None:
         """The next task of this engine, now processing, or None when there is nothing to do.
@@ -197,9 +197,9 @@ class TaskManager:
         A ticket that claimed before gets the same task again: Ray repeats a call whose answer got lost, and
         a replica one to which the journal's got lost.
         """
-        if self._book.in_doubt:
+        if self._active.in_doubt:
             self.refresh()
-        for task in self._book.processing():
+        for task in self._active.processing():
             if task.ticket_id == ticket_id:
                 return task
         for task in list(self._claimable(engine)):
@@ -210,7 +210,7 @@ class TaskManager:
 
     def report(self, report: TaskReport) -> bool:
         """Take note of an attempt's progress; False means that nobody wants it any more."""
-        task = self._book.attempt(report.task_id, report.attempt)
+        task = self._active.attempt(report.task_id, report.attempt)
         if task is None:
             return False
         now, watch = self._steady_clock(), self._watch(task)
@@ -218,24 +218,24 @@ class TaskManager:
         if report.counter > watch.counter:
             watch.counter, watch.progressed_at = report.counter, now
         # Not journalled: after a restart the next report brings it again.
-        self._book.note(_as_reported(task, report))
+        self._active.note(_as_reported(task, report))
         return True
 
     def complete(self, report: TaskReport, video: str) -> bool:
         """Record the published video of an attempt; False means that the attempt is stale."""
         if self.report(report):
-            task = self._book.attempt(report.task_id, report.attempt)
+            task = self._active.attempt(report.task_id, report.attempt)
             assert task is not None
             done = replace(task, status=TaskStatus.COMPLETED, progress=1.0, video=video)
             if self._finish(done) is not None:
                 return True
         # A repeated call whose first answer got lost, or to whose first one the journal's answer got lost.
-        known = self._book.find(report.task_id)
+        known = self._active.find(report.task_id)
         return known is not None and known.attempt == report.attempt and known.video == video
 
     def reject(self, task_id: str, attempt: int, error: str) -> None:
         """The input of the attempt cannot be used: the task fails, for good."""
-        task = self._book.attempt(task_id, attempt)
+        task = self._active.attempt(task_id, attempt)
         if task is not None:
             self._finish(replace(task, status=TaskStatus.FAILED, error=error))
 
@@ -245,7 +245,7 @@ class TaskManager:
         Where a disk is full the attempt does not count, and the task waits: for room where there is none;
         else longer and longer, and not for ever, since the video may need more than there ever is.
         """
-        task = self._book.attempt(task_id, attempt)
+        task = self._active.attempt(task_id, attempt)
         if task is None:
             return
         failures = task.failures + 1
@@ -263,19 +263,19 @@ class TaskManager:
 
     def ticket_ended(self, ticket_id: str, reason: str) -> None:
         """A ticket is over; an attempt that it still holds is lost."""
-        for task in self._book.processing():
+        for task in self._active.processing():
             if task.ticket_id == ticket_id:
                 self.lose(task.id, task.attempt, reason)
 
     def refresh(self) -> None:
         """Stay alive for other managers on the journal, and take note of what they did."""
-        for task in self._book.refresh(self._clock()):
+        for task in self._active.refresh(self._clock()):
             # It was handed out by a cluster that is gone, for which the task can't be blamed. While a full
             # disk keeps it there, the others are watched over all the same.
             with contextlib.suppress(StorageFull):
                 self._requeue(task)
         # A replica may still work for our predecessor: from now on it has one lease to report.
-        self._watches = {_attempt(task): self._watch(task) for task in self._book.processing()}
+        self._watches = {_attempt(task): self._watch(task) for task in self._active.processing()}
 
     def expire(self) -> None:
         """Give up the attempts whose lease ran out or that stand still.
@@ -286,7 +286,7 @@ class TaskManager:
         now = self._steady_clock()
         self._overlook(now - self._looked_at - self._lease_s * _WATCHED_LEASES, now)
         self._looked_at = now
-        for task in self._book.processing():
+        for task in self._active.processing():
             watch = self._watch(task)
             if now - watch.reported_at > self._lease_s:
                 self.lose(task.id, task.attempt, f"no report for {self._lease_s:g} s")
@@ -297,7 +297,7 @@ class TaskManager:
         """Allow or stop handing out work; stopping gives back, uncounted, what is processing."""
         self._handing_out = allowed
         if not allowed:
-            for task in self._book.processing():
+            for task in self._active.processing():
                 self._requeue(task)
 
     def waiting(self, engine: str) -> int:
@@ -306,44 +306,44 @@ class TaskManager:
 
     def counts(self) -> dict[TaskStatus, int]:
         """How many tasks are pending and how many processing."""
-        return self._book.counts()
+        return self._active.counts()
 
     def _check_capacity(self, owner: str | None) -> None:
         pending = self.counts()[TaskStatus.PENDING]
         if pending >= self._max_pending:
             raise QueueFull(f"{pending} tasks are pending", self._retry_after_s())
-        theirs = 0 if owner is None else self._book.pending_of(owner)
+        theirs = 0 if owner is None else self._active.pending_of(owner)
         if theirs >= self._max_pending_per_owner:
             raise QueueFull(f"{theirs} tasks of this API key are pending", self._retry_after_s())
         if not self._has_room():
             raise StorageFull
 
     def _retry_after_s(self) -> int:
-        wait = self._forecast.next_end(self._book.processing(), self._clock())
+        wait = self._forecast.next_end(self._active.processing(), self._clock())
         return math.ceil(max(1.0, _UNKNOWN_WAIT_S if wait is None else wait))
 
     def _known(self, task: Task) -> Task | None:
-        return self._book.find(task.id) or self._submitted_before(task.owner, task.idempotency_key)
+        return self._active.find(task.id) or self._submitted_before(task.owner, task.idempotency_key)
 
     def _submitted_before(self, owner: str | None, idempotency_key: str | None) -> Task | None:
-        return None if idempotency_key is None else self._store.with_key(owner, idempotency_key)
+        return None if idempotency_key is None else self._journal.with_key(owner, idempotency_key)
 
     def _visible(self, task_id: str, owner: str | None) -> Task:
-        task = self._book.find(task_id)
+        task = self._active.find(task_id)
         if task is None or owner not in (None, task.owner):
             raise TaskNotFound(task_id)
         return task
 
     def _look(self, task: Task) -> TaskSnapshot:
-        position = self._book.position(task)
-        eta = self._forecast.eta(task, position, self._book.processing(), self._clock())
+        position = self._active.position(task)
+        eta = self._forecast.eta(task, position, self._active.processing(), self._clock())
         return TaskSnapshot(task, position, eta)
 
     def _claimable(self, engine: str) -> Iterator[Task]:
         if not (self._handing_out and self._leadership.leading and self._has_room()):
             return
         now = self._steady_clock()
-        yield from (task for task in self._book.pending(engine) if self._retry_at.get(task.id, 0) <= now)
+        yield from (task for task in self._active.pending(engine) if self._retry_at.get(task.id, 0) <= now)
 
     def _watch(self, task: Task) -> _Watch:
         now = self._steady_clock()
@@ -356,7 +356,7 @@ class TaskManager:
 
     def _start(self, task: Task, ticket_id: str) -> Task | None:
         self._retry_at.pop(task.id, None)
-        started = self._book.save(
+        started = self._active.save(
             replace(
                 task,
                 status=TaskStatus.PROCESSING,
@@ -381,7 +381,7 @@ class TaskManager:
             self._requeue(task)
 
     def _requeue(self, task: Task) -> None:
-        self._book.save(
+        self._active.save(
             replace(
                 task,
                 status=TaskStatus.PENDING,
@@ -397,7 +397,7 @@ class TaskManager:
     def _finish(self, task: Task) -> Task | None:
         now = self._clock()
         task = replace(task, stage=None, finished_at=now, webhook_at=now if task.webhook_url else None)
-        finished = self._book.save(task)
+        finished = self._active.save(task)
         if finished is not None:
             self._retry_at.pop(task.id, None)
             self._found_full.pop(task.id, None)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from serve_app.schemas import TaskResponse
 from serve_app.task import Task, TaskSnapshot
-from serve_app.tasks.journal import TaskStore
+from serve_app.tasks.journal import Journal
 from serve_app.tasks.webhooks import WebhookFailed, deliver
 
 # Seconds between two attempts: nearly a day in all, for a receiver that is being repaired.
@@ -25,16 +25,16 @@ class Notifier:
     """Sends what the journal says is due.
 
     Args:
-        store: the journal.
+        journal: the journal.
         secret: what messages are signed with.
         allow_private: see `webhooks.resolve`.
         clock: seconds since the epoch.
     """
 
     def __init__(
-        self, store: TaskStore, secret: bytes, allow_private: bool, clock: Callable[[], float] = time.time
+        self, journal: Journal, secret: bytes, allow_private: bool, clock: Callable[[], float] = time.time
     ):
-        self._store = store
+        self._journal = journal
         self._secret = secret
         self._allow_private = allow_private
         self._clock = clock
@@ -55,7 +55,7 @@ class Notifier:
         # The journal still has as due what is under way, and what it could not take note of.
         busy = self._under_way.keys() | self._outcomes.keys()
         free = _AT_ONCE - len(self._under_way)
-        due = self._store.webhooks_due(self._clock(), free + len(busy))
+        due = self._journal.webhooks_due(self._clock(), free + len(busy))
         return [task for task in due if task.id not in busy][:free]
 
     async def _attempt(self, task: Task) -> None:
@@ -84,7 +84,7 @@ class Notifier:
         self._outcomes[outcome.id] = outcome
         try:
             # Where another manager was faster, its word counts.
-            self._store.save(outcome)
+            self._journal.save(outcome)
         except Exception as error:
             logger.warning("task %s: its webhook cannot be noted (%s); another time", outcome.id, error)
             return False

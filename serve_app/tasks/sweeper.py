@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from serve_app.storage.local import Storage
 from serve_app.task import Task
-from serve_app.tasks.journal import TaskStore
+from serve_app.tasks.journal import Journal
 
 # Files that no row names may belong to a request that is being received. They are written within
 # seconds, and the task manager is waited for no longer than half a minute.
@@ -24,14 +24,14 @@ class Sweeper:
     """Sweeps a storage by what the journal says; tasks that are not finished are left alone.
 
     Args:
-        store: the journal.
+        journal: the journal.
         storage: where uploads and videos lie.
         keep_tasks_s: seconds that a finished task is kept, with its video.
         keep_uploads_s: seconds that the uploads of a finished task are kept.
         clock: seconds since the epoch.
     """
 
-    store: TaskStore
+    journal: Journal
     storage: Storage
     keep_tasks_s: float
     keep_uploads_s: float
@@ -50,7 +50,7 @@ class Sweeper:
 
     def _sweep_files(self) -> None:
         for task_ids in _batches(self.storage.task_ids()):
-            tasks = self.store.known(task_ids)
+            tasks = self.journal.known(task_ids)
             for task_id in task_ids:
                 try:
                     self._sweep_files_of(task_id, tasks.get(task_id))
@@ -58,11 +58,11 @@ class Sweeper:
                     logger.warning("files of task %s cannot be removed now: %s", task_id, error)
 
     def _forget_old_tasks(self) -> None:
-        while old := self.store.finished_before(self.clock() - self.keep_tasks_s, _BATCH):
+        while old := self.journal.finished_before(self.clock() - self.keep_tasks_s, _BATCH):
             for task in old:
                 self.storage.remove(task.id)
             for task in old:
-                self.store.delete(task.id)
+                self.journal.delete(task.id)
 
     def _sweep_files_of(self, task_id: str, task: Task | None) -> None:
         now = self.clock()

@@ -14,7 +14,7 @@ from serve_app.errors import JournalUnavailable, StorageFull
 from serve_app.storage.local import Storage
 from serve_app.task import TaskStatus
 from serve_app.tasks import webhooks
-from serve_app.tasks.journal import TaskStore
+from serve_app.tasks.journal import Journal
 from serve_app.tasks.manager import TaskManager
 from serve_app.tasks.notifier import Notifier
 from tests.serve_app.local_api import local_api
@@ -26,10 +26,10 @@ PREFLIGHT = {"Origin": "null", "Access-Control-Request-Method": "POST"}
 
 
 @pytest.fixture
-def store(tmp_path):
-    store = TaskStore(f"sqlite:///{tmp_path / 'tasks.db'}")
-    yield store
-    store.close()
+def journal(tmp_path):
+    journal = Journal(f"sqlite:///{tmp_path / 'tasks.db'}")
+    yield journal
+    journal.close()
 
 
 @pytest.fixture
@@ -59,23 +59,23 @@ def submit(astronaut_file, speech_file):
 
 class TestARepeatedRequest:
     def test_is_answered_while_the_name_of_its_webhook_cannot_be_resolved(
-        self, tmp_path, store, submit, names
+        self, tmp_path, journal, submit, names
     ):
-        api = local_api(tmp_path, store)
+        api = local_api(tmp_path, journal)
         hook = {"webhook_url": "http://hooks.example.org/"}
         first = submit(api, KEY, **hook)
         names.clear()
         assert (first.status_code, submit(api, KEY, **hook).json()) == (200, first.json())
         assert submit(api, **hook).json()["error"]["field"] == "webhook_url"
 
-    def test_is_answered_when_its_engine_is_no_longer_deployed(self, tmp_path, store, submit):
-        first = submit(local_api(tmp_path, store, BOTH_ENGINES), KEY, engine="echomimic")
-        later = local_api(tmp_path, store)
+    def test_is_answered_when_its_engine_is_no_longer_deployed(self, tmp_path, journal, submit):
+        first = submit(local_api(tmp_path, journal, BOTH_ENGINES), KEY, engine="echomimic")
+        later = local_api(tmp_path, journal)
         assert (first.status_code, submit(later, KEY, engine="echomimic").json()) == (200, first.json())
         assert submit(later, engine="echomimic").json()["error"]["field"] == "engine"
 
-    def test_is_answered_where_no_room_is_left(self, tmp_path, store, submit, monkeypatch):
-        api = local_api(tmp_path, store)
+    def test_is_answered_where_no_room_is_left(self, tmp_path, journal, submit, monkeypatch):
+        api = local_api(tmp_path, journal)
         first = submit(api, KEY)
 
         def full(*_arguments):
@@ -87,8 +87,8 @@ class TestARepeatedRequest:
         other = submit(api, KEY, seed="7")
         assert other.json()["error"]["type"] == "idempotency_key_reused"
 
-    def test_is_made_where_its_task_was_removed_just_now(self, tmp_path, store, submit, monkeypatch):
-        api = local_api(tmp_path, store)
+    def test_is_made_where_its_task_was_removed_just_now(self, tmp_path, journal, submit, monkeypatch):
+        api = local_api(tmp_path, journal)
 
         def knows(*_arguments):
             return True
@@ -96,33 +96,33 @@ class TestARepeatedRequest:
         monkeypatch.setattr(TaskManager, "knows", knows)
         task_id = submit(api, KEY).json()["task_id"]
         uploads = Storage(tmp_path / "data")
-        assert store.get(task_id).idempotency_key == "k"
+        assert journal.get(task_id).idempotency_key == "k"
         assert uploads.reference_image(task_id).stat().st_size > 0
         assert uploads.audio_file(task_id).stat().st_size > 0
 
     def test_finds_its_files_where_only_the_journal_s_answer_was_lost(
-        self, tmp_path, store, submit, astronaut_file, speech_file
+        self, tmp_path, journal, submit, astronaut_file, speech_file
     ):
-        api = local_api(tmp_path, store)
-        with losing_answers(store, "add"):
+        api = local_api(tmp_path, journal)
+        with losing_answers(journal, "add"):
             assert submit(api, KEY).status_code == 503
         task_id = submit(api, KEY).json()["task_id"]
         uploads = Storage(tmp_path / "data")
         assert uploads.reference_image(task_id).read_bytes() == astronaut_file.read_bytes()
         assert uploads.audio_file(task_id).read_bytes() == speech_file.read_bytes()
 
-    def test_leaves_no_files_where_nothing_was_journalled(self, tmp_path, store, submit, monkeypatch):
-        api = local_api(tmp_path, store)
+    def test_leaves_no_files_where_nothing_was_journalled(self, tmp_path, journal, submit, monkeypatch):
+        api = local_api(tmp_path, journal)
 
         def away(_task):
             raise JournalUnavailable
 
-        monkeypatch.setattr(store, "add", away)
+        monkeypatch.setattr(journal, "add", away)
         assert submit(api, KEY).status_code == 503
         assert list((tmp_path / "data" / "uploads").iterdir()) == []
 
-    def test_is_refused_where_it_is_another_one(self, tmp_path, store, submit, names):
-        api = local_api(tmp_path, store)
+    def test_is_refused_where_it_is_another_one(self, tmp_path, journal, submit, names):
+        api = local_api(tmp_path, journal)
         submit(api, KEY)
         other = submit(api, KEY, webhook_url="http://unknown.example.org/")
         assert other.json()["error"]["type"] == "idempotency_key_reused"
@@ -130,7 +130,7 @@ class TestARepeatedRequest:
 
 class TestKeys:
     @pytest.fixture
-    def as_(self, tmp_path, store):
+    def as_(self, tmp_path, journal):
         """The API as the holder of a key sees it; a name that has none gets one."""
         file = KeyFile(tmp_path / "api_keys.json")
         keys = {}
@@ -138,7 +138,7 @@ class TestKeys:
         def client(name, *, admin=False):
             if name not in keys:
                 keys[name] = file.add(name, admin=admin)
-            api = local_api(tmp_path, store, api_keys=str(tmp_path / "api_keys.json"))
+            api = local_api(tmp_path, journal, api_keys=str(tmp_path / "api_keys.json"))
             api.headers["X-API-Key"] = keys[name]
             return api
 
@@ -148,11 +148,11 @@ class TestKeys:
         ids = [submit(as_(name, admin=True), KEY).json()["task_id"] for name in ("ann", "bob", "ann")]
         assert ids[0] == ids[2] != ids[1]
 
-    def test_give_their_name_to_a_task_whoever_sees_it(self, as_, submit, store):
+    def test_give_their_name_to_a_task_whoever_sees_it(self, as_, submit, journal):
         ids = {
             name: submit(as_(name, admin=name != "carl")).json()["task_id"] for name in ("ann", "bob", "carl")
         }
-        assert {name: store.get(task_id).owner for name, task_id in ids.items()} == {
+        assert {name: journal.get(task_id).owner for name, task_id in ids.items()} == {
             name: name for name in ids
         }
 
@@ -163,7 +163,7 @@ class TestKeys:
         assert listed("carl") == [ids["carl"]]
         assert as_("ann").post(f"/task/{ids['carl']}/cancel").status_code == 200
 
-    def test_do_not_help_a_webhook_whose_name_becomes_private(self, as_, submit, names, store, receiver):
+    def test_do_not_help_a_webhook_whose_name_becomes_private(self, as_, submit, names, journal, receiver):
         alice = as_("alice")
         url = f"http://hooks.example.org:{receiver.server_port}/hook"
         task_id = submit(alice, webhook_url=url).json()["task_id"]
@@ -171,26 +171,26 @@ class TestKeys:
         names["hooks.example.org"] = "127.0.0.1"
 
         async def notify():
-            await Notifier(store, b"secret", allow_private=False).notify()
+            await Notifier(journal, b"secret", allow_private=False).notify()
             await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
         asyncio.run(notify())
         assert receiver.received == []
-        assert store.get(task_id).webhook_failures == 1
+        assert journal.get(task_id).webhook_failures == 1
 
 
 class TestAFullDisk:
     @pytest.mark.parametrize(
         ("method", "path"), [("POST", "/task/{task_id}/cancel"), ("DELETE", "/task/{task_id}")]
     )
-    def test_is_a_documented_answer(self, tmp_path, store, submit, monkeypatch, method, path):
-        api = local_api(tmp_path, store)
+    def test_is_a_documented_answer(self, tmp_path, journal, submit, monkeypatch, method, path):
+        api = local_api(tmp_path, journal)
         task_id = submit(api).json()["task_id"]
 
         def full(*_arguments):
             raise StorageFull
 
-        monkeypatch.setattr(store, "save", full)
+        monkeypatch.setattr(journal, "save", full)
         answer = api.request(method, path.format(task_id=task_id))
         assert (answer.status_code, answer.json()["error"]["type"]) == (507, "storage_full")
         assert "507" in api.get("/openapi.json").json()["paths"][path][method.lower()]["responses"]
@@ -198,26 +198,28 @@ class TestAFullDisk:
 
 class TestAWebhook:
     def test_whose_name_server_does_not_answer_is_accepted_and_looked_up_later(
-        self, tmp_path, store, submit, monkeypatch
+        self, tmp_path, journal, submit, monkeypatch
     ):
         answer = threading.Event()
         monkeypatch.setattr(webhooks, "TIMEOUT_S", 0.1)
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: answer.wait(30))
-        task_id = submit(local_api(tmp_path, store), webhook_url="http://slow.example.org/").json()["task_id"]
+        task_id = submit(local_api(tmp_path, journal), webhook_url="http://slow.example.org/").json()[
+            "task_id"
+        ]
         answer.set()
-        assert store.get(task_id).webhook_url == "http://slow.example.org/"
+        assert journal.get(task_id).webhook_url == "http://slow.example.org/"
 
 
 class TestAVideo:
-    def test_that_is_removed_while_it_is_asked_for_is_gone(self, tmp_path, store, submit, monkeypatch):
-        api = local_api(tmp_path, store)
+    def test_that_is_removed_while_it_is_asked_for_is_gone(self, tmp_path, journal, submit, monkeypatch):
+        api = local_api(tmp_path, journal)
         task_id = submit(api).json()["task_id"]
-        task = store.get(task_id)
-        store.save(replace(task, status=TaskStatus.COMPLETED, video="attempt-1.mp4", finished_at=1.0))
+        task = journal.get(task_id)
+        journal.save(replace(task, status=TaskStatus.COMPLETED, video="attempt-1.mp4", finished_at=1.0))
         video = Storage(tmp_path / "data").video(task_id, "attempt-1.mp4")
         video.parent.mkdir(parents=True)
         video.write_bytes(b"content")
-        later = local_api(tmp_path, store)
+        later = local_api(tmp_path, journal)
         assert later.get(f"/download/{task_id}").content == b"content"
         video.unlink()
         answer = later.get(f"/download/{task_id}")
@@ -238,9 +240,9 @@ class TestUploadsAtOnce:
     """With one place: a second request is refused while a first one is received."""
 
     @pytest.fixture
-    def application(self, tmp_path, store, monkeypatch):
+    def application(self, tmp_path, journal, monkeypatch):
         monkeypatch.setattr("serve_app.api.routes._RECEIVED_AT_ONCE", 1)
-        return local_api(tmp_path, store).app
+        return local_api(tmp_path, journal).app
 
     @pytest.fixture
     def decoder(self, monkeypatch):
@@ -300,9 +302,9 @@ async def refused(client, send):
 
 class TestTheDocumentation:
     @pytest.fixture
-    def responses(self, tmp_path, store):
+    def responses(self, tmp_path, journal):
         """The documented answers of every operation."""
-        paths = local_api(tmp_path, store).get("/openapi.json").json()["paths"]
+        paths = local_api(tmp_path, journal).get("/openapi.json").json()["paths"]
         return {
             (method, path): set(operation["responses"])
             for path, operations in paths.items()
@@ -318,17 +320,17 @@ class TestTheDocumentation:
 
 
 class TestPreflights:
-    def test_for_hosts_that_are_not_ours_are_refused(self, tmp_path, store):
+    def test_for_hosts_that_are_not_ours_are_refused(self, tmp_path, journal):
         headers = {**PREFLIGHT, "Host": "rebound.example.org"}
-        answer = local_api(tmp_path, store).options("/generate_video", headers=headers)
+        answer = local_api(tmp_path, journal).options("/generate_video", headers=headers)
         assert (answer.status_code, answer.json()["error"]["type"]) == (400, "host_not_allowed")
 
-    def test_for_the_contract_s_routes_are_allowed_to_every_page(self, tmp_path, store):
-        answer = local_api(tmp_path, store).options("/generate_video", headers=PREFLIGHT)
+    def test_for_the_contract_s_routes_are_allowed_to_every_page(self, tmp_path, journal):
+        answer = local_api(tmp_path, journal).options("/generate_video", headers=PREFLIGHT)
         assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, "*")
 
-    def test_that_are_refused_say_so_as_all_errors_do(self, tmp_path, store):
-        answer = local_api(tmp_path, store).options("/tasks", headers=PREFLIGHT)
+    def test_that_are_refused_say_so_as_all_errors_do(self, tmp_path, journal):
+        answer = local_api(tmp_path, journal).options("/tasks", headers=PREFLIGHT)
         assert (answer.status_code, answer.json()["error"]["type"]) == (400, "bad_request")
         assert answer.json()["detail"] == "Disallowed CORS origin"
         assert "Origin" in answer.headers["vary"]

@@ -428,8 +428,8 @@ class TestDelete:
     """Without a replica, and with a manager that is called twice, as when its first answer got lost."""
 
     @pytest.fixture
-    def manager(self, store):
-        return new_manager(store)
+    def manager(self, journal):
+        return new_manager(journal)
 
     @pytest.fixture
     def storage(self, tmp_path):
@@ -467,12 +467,12 @@ class TestDelete:
         manager.complete(report_of(task), "attempt-1.mp4")
         assert client.delete("/task/a").status_code == 204
 
-    def test_a_full_disk_has_room_again(self, client, manager, storage, task, store, monkeypatch):
+    def test_a_full_disk_has_room_again(self, client, manager, storage, task, journal, monkeypatch):
         def write(_task_id):
             if storage.reference_image("a").exists():
                 raise StorageFull
 
-        monkeypatch.setattr(store, "delete", write)
+        monkeypatch.setattr(journal, "delete", write)
         manager.complete(report_of(task), "attempt-1.mp4")
         assert client.delete("/task/a").status_code == 204
 

@@ -12,7 +12,7 @@ from serve_app.engines.replica import EchoMimic, EngineReplica
 from serve_app.settings import Settings
 from serve_app.storage.local import Storage
 from serve_app.task import TaskStatus
-from serve_app.tasks.journal import TaskStore
+from serve_app.tasks.journal import Journal
 from tests.serve_app.managers import ManagerHere, new_manager
 from tests.serve_app.new_tasks import new_task
 
@@ -48,9 +48,9 @@ def failing():
 
 @pytest.fixture
 def manager(tmp_path):
-    store = TaskStore(f"sqlite:///{tmp_path / 'tasks.db'}")
-    yield new_manager(store)
-    store.close()
+    journal = Journal(f"sqlite:///{tmp_path / 'tasks.db'}")
+    yield new_manager(journal)
+    journal.close()
 
 
 @pytest.fixture

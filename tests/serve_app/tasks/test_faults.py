@@ -2,7 +2,7 @@
 
 import pytest
 
-from serve_app.tasks.journal import TaskStore
+from serve_app.tasks.journal import Journal
 from tests.fuzz.uploads import Watch
 from tests.postgres import run_postgres
 from tests.service import poll, run_service
@@ -104,17 +104,17 @@ def _refusal(service, words):
 
 def _finished(journal_url, ids):
     """The tasks, once all of them are finished."""
-    store = TaskStore(journal_url)
-    tasks = [store.get(task_id) for task_id in ids]
-    store.close()
+    journal = Journal(journal_url)
+    tasks = [journal.get(task_id) for task_id in ids]
+    journal.close()
     return tasks if all(task.status.final for task in tasks) else None
 
 
 def _unless_made_by(journal_url, earlier, task_id):
     """The task's id, if another manager handed it out than the earlier one."""
-    store = TaskStore(journal_url)
-    holders = [store.get(name).holder for name in (earlier, task_id)]
-    store.close()
+    journal = Journal(journal_url)
+    holders = [journal.get(name).holder for name in (earlier, task_id)]
+    journal.close()
     return task_id if holders[0] != holders[1] else None
 
 

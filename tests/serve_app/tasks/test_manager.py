@@ -55,14 +55,14 @@ def disk():
     return Disk()
 
 
-def start(store, clock, **changes):
+def start(journal, clock, **changes):
     limits = {"lease_s": LEASE_S, "stall_timeout_s": STALL_S}
-    return new_manager(store, **{**limits, **changes}, clock=clock, steady_clock=clock.steady)
+    return new_manager(journal, **{**limits, **changes}, clock=clock, steady_clock=clock.steady)
 
 
 @pytest.fixture
-def manager(store, clock, disk):
-    return start(store, clock, has_room=disk.has_room)
+def manager(journal, clock, disk):
+    return start(journal, clock, has_room=disk.has_room)
 
 
 def look(manager, task_id):
@@ -177,25 +177,25 @@ class TestCancel:
         clock.now += 60
         assert manager.claim("2", "preview") is None
 
-    def test_it_stays_cancelled_for_a_successor(self, manager, store, clock):
+    def test_it_stays_cancelled_for_a_successor(self, manager, journal, clock):
         manager.submit(new_task("a"))
         manager.cancel("a", owner=None)
-        successor = start(store, clock)
+        successor = start(journal, clock)
         self.assert_cancelled(state(successor, "a"))
         assert successor.claim("ticket", "preview") is None
 
 
 class TestWebhook:
-    def test_its_first_message_is_due_with_the_end_whatever_the_end(self, manager, store, clock):
+    def test_its_first_message_is_due_with_the_end_whatever_the_end(self, manager, journal, clock):
         manager.submit(new_task("a", webhook_url="https://example.org/"))
-        assert store.get("a").webhook_at is None
+        assert journal.get("a").webhook_at is None
         manager.cancel("a", owner=None)
-        assert store.get("a").webhook_at == clock.now
+        assert journal.get("a").webhook_at == clock.now
 
-    def test_without_one_nothing_is_due(self, manager, store):
+    def test_without_one_nothing_is_due(self, manager, journal):
         manager.submit(new_task("a"))
         finish(manager)
-        assert store.get("a").webhook_at is None
+        assert journal.get("a").webhook_at is None
 
 
 class TestRemove:
@@ -259,10 +259,10 @@ class TestIdempotency:
         assert manager.submit(new_task("b", idempotency_key="k", fingerprint="f")) == first
         assert manager.counts()[TaskStatus.PENDING] == 1
 
-    def test_also_when_it_is_finished_and_after_a_restart(self, manager, store, clock):
+    def test_also_when_it_is_finished_and_after_a_restart(self, manager, journal, clock):
         manager.submit(new_task("a", idempotency_key="k", fingerprint="f"))
         finish(manager)
-        again = start(store, clock).submit(new_task("b", idempotency_key="k", fingerprint="f"))
+        again = start(journal, clock).submit(new_task("b", idempotency_key="k", fingerprint="f"))
         assert (again.id, again.status) == ("a", TaskStatus.COMPLETED)
 
     def test_another_request_with_the_key_is_refused(self, manager):
@@ -311,9 +311,9 @@ class TestPages:
 
 class TestPressure:
     @pytest.fixture
-    def crowded(self, store, clock):
+    def crowded(self, journal, clock):
         """A manager with two places, both taken."""
-        manager = start(store, clock, max_pending=2)
+        manager = start(journal, clock, max_pending=2)
         for name in "ab":
             manager.submit(new_task(name, idempotency_key=name))
         return manager
@@ -325,8 +325,8 @@ class TestPressure:
             crowded.admit(owner=None, idempotency_key="c")
         assert crowded.counts()[TaskStatus.PENDING] == 2
 
-    def test_one_owner_cannot_take_all_the_room(self, store, clock):
-        manager = start(store, clock, max_pending_per_owner=1)
+    def test_one_owner_cannot_take_all_the_room(self, journal, clock):
+        manager = start(journal, clock, max_pending_per_owner=1)
         manager.submit(new_task("a", owner="alice"))
         with pytest.raises(QueueFull, match="1 tasks of this API key are pending"):
             manager.submit(new_task("b", owner="alice"))
@@ -347,8 +347,8 @@ class TestPressure:
         crowded.admit(owner=None, idempotency_key=None)
         assert crowded.submit(new_task("c")).id == "c"
 
-    def test_a_refused_client_is_told_when_the_next_task_starts(self, store, clock):
-        manager = start(store, clock, max_pending=1)
+    def test_a_refused_client_is_told_when_the_next_task_starts(self, journal, clock):
+        manager = start(journal, clock, max_pending=1)
         manager.submit(new_task("a"))
         task = manager.claim("1", "preview")
         manager.submit(new_task("b"))
@@ -419,28 +419,30 @@ class TestFullDisk:
         disk.full = True
         assert manager.complete(report, "attempt-1.mp4")
 
-    def test_a_successor_knows_every_task_while_nothing_can_be_written(self, small_store, small_disk, clock):
-        manager = start(small_store, clock)
+    def test_a_successor_knows_every_task_while_nothing_can_be_written(
+        self, small_journal, small_disk, clock
+    ):
+        manager = start(small_journal, clock)
         manager.submit(new_task("running"))
         manager.submit(new_task("waiting"))
         report = report_of(manager.claim("ticket", "preview"))
         fill(small_disk)
         with pytest.raises(StorageFull):
-            write_much(small_store)
+            write_much(small_journal)
         clock.now += LEASE_S + 1
-        successor = start(small_store, clock, has_room=lambda: False)
+        successor = start(small_journal, clock, has_room=lambda: False)
         assert successor.report(report)
         assert look(successor, "waiting").queue_position == 1
 
-    def test_what_a_dead_cluster_held_waits_for_room(self, small_store, small_disk, clock):
-        old = start(small_store, clock, name="old")
+    def test_what_a_dead_cluster_held_waits_for_room(self, small_journal, small_disk, clock):
+        old = start(small_journal, clock, name="old")
         old.submit(new_task("a"))
         old.claim("ticket", "preview")
         ballast = fill(small_disk)
         with pytest.raises(StorageFull):
-            write_much(small_store)
+            write_much(small_journal)
         clock.now += LEASE_S + 1
-        new = start(small_store, clock, name="new")
+        new = start(small_journal, clock, name="new")
         ballast.unlink()
         new.refresh()
         assert (state(new, "a").status, state(new, "a").failures) == (TaskStatus.PENDING, 0)
@@ -464,12 +466,12 @@ class TestProgress:
         assert (task.status, task.video, task.progress) == (TaskStatus.COMPLETED, "attempt-1.mp4", 1.0)
         assert task.finished_at - task.started_at == 7
 
-    def test_a_completion_is_accepted_whose_journalling_was_not_heard_of(self, manager, store):
+    def test_a_completion_is_accepted_whose_journalling_was_not_heard_of(self, manager, journal):
         manager.submit(new_task("a"))
         task = manager.claim("ticket", "preview")
         # As when the connection breaks after the database has made the change.
         done = replace(task, status=TaskStatus.COMPLETED, video="attempt-1.mp4", finished_at=1.0)
-        assert store.save(done)
+        assert journal.save(done)
         assert manager.complete(report_of(task), "attempt-1.mp4")
         assert not manager.complete(report_of(task), "another.mp4")
 
@@ -653,54 +655,54 @@ class TestFaults:
 
 
 class TestRestart:
-    def test_what_was_pending_is_still_pending_in_the_same_order(self, manager, store, clock):
+    def test_what_was_pending_is_still_pending_in_the_same_order(self, manager, journal, clock):
         for name in "cab":
             manager.submit(new_task(name))
-        successor = start(store, clock)
+        successor = start(journal, clock)
         assert [successor.claim(f"{n}", "preview").id for n in range(3)] == ["c", "a", "b"]
 
-    def test_running_work_is_adopted_when_it_reports_within_its_lease(self, manager, store, clock):
+    def test_running_work_is_adopted_when_it_reports_within_its_lease(self, manager, journal, clock):
         manager.submit(new_task("a"))
         task = manager.claim("ticket", "preview")
-        successor = start(store, clock)
+        successor = start(journal, clock)
         watch(successor, clock, LEASE_S - 1)
         assert successor.report(report_of(task))
         watch(successor, clock, LEASE_S - 1)
         assert successor.complete(report_of(task), "attempt-1.mp4")
         assert state(successor, "a").attempt == 1
 
-    def test_running_work_that_stays_silent_is_repeated(self, manager, store, clock):
+    def test_running_work_that_stays_silent_is_repeated(self, manager, journal, clock):
         manager.submit(new_task("a"))
         manager.claim("ticket", "preview")
-        successor = start(store, clock)
+        successor = start(journal, clock)
         watch(successor, clock, LEASE_S + 1)
         assert state(successor, "a").status is TaskStatus.PENDING
 
-    def test_a_finished_task_is_still_known(self, manager, store, clock):
+    def test_a_finished_task_is_still_known(self, manager, journal, clock):
         manager.submit(new_task("a"))
         manager.complete(report_of(manager.claim("ticket", "preview")), "attempt-1.mp4")
-        assert state(start(store, clock), "a").status is TaskStatus.COMPLETED
+        assert state(start(journal, clock), "a").status is TaskStatus.COMPLETED
 
-    def test_a_claim_whose_answer_got_lost_is_answered_by_the_successor(self, manager, store, clock):
+    def test_a_claim_whose_answer_got_lost_is_answered_by_the_successor(self, manager, journal, clock):
         manager.submit(new_task("a"))
         task = manager.claim("ticket", "preview")
-        assert start(store, clock).claim("ticket", "preview") == task
+        assert start(journal, clock).claim("ticket", "preview") == task
 
-    def test_a_claim_that_may_or_may_not_be_journalled_is_looked_up(self, manager, store):
+    def test_a_claim_that_may_or_may_not_be_journalled_is_looked_up(self, manager, journal):
         manager.submit(new_task("a"))
         manager.submit(new_task("b"))
-        with losing_answers(store, "save"), pytest.raises(JournalUnavailable):
+        with losing_answers(journal, "save"), pytest.raises(JournalUnavailable):
             manager.claim("ticket", "preview")
         task = manager.claim("ticket", "preview")
         assert (task.id, task.attempt) == ("a", 1)
         assert state(manager, "b").status is TaskStatus.PENDING
 
-    def test_a_change_that_may_or_may_not_be_journalled_is_looked_up(self, store, clock):
-        manager = start(store, clock)
+    def test_a_change_that_may_or_may_not_be_journalled_is_looked_up(self, journal, clock):
+        manager = start(journal, clock)
         manager.submit(new_task("a"))
         # As when the connection breaks after the database has made a change.
-        store.add(new_task("b"))
-        store.save(replace(state(manager, "a"), priority=-1))
+        journal.add(new_task("b"))
+        journal.save(replace(state(manager, "a"), priority=-1))
         assert manager.claim("1", "preview") is None
         manager.refresh()
         assert [manager.claim(f"{n}", "preview").id for n in (2, 3)] == ["b", "a"]
@@ -710,18 +712,18 @@ class TestTwoManagers:
     """A cluster replaces another on the same journal, and both run for a while."""
 
     @pytest.fixture
-    def old(self, store, clock):
+    def old(self, journal, clock):
         """The manager of the first cluster, with a task that runs and one that waits."""
-        old = start(store, clock, name="old")
+        old = start(journal, clock, name="old")
         old.submit(new_task("running"))
         old.submit(new_task("waiting"))
         old.claim("ticket of old", "preview")
         return old
 
     @pytest.fixture
-    def new(self, old, store, clock):
+    def new(self, old, journal, clock):
         """The manager of the second."""
-        return start(store, clock, name="new")
+        return start(journal, clock, name="new")
 
     def pass_time(self, clock, *managers, seconds=4 * LEASE_S):
         """Managers refresh every second."""
@@ -770,8 +772,8 @@ class TestTwoManagers:
         for manager in (old, new):
             assert manager.counts() == {TaskStatus.PENDING: 0, TaskStatus.PROCESSING: 2}
 
-    def test_both_refuse_what_is_too_much(self, new, store, clock):
-        old = start(store, clock, name="old", max_pending=3, max_pending_per_owner=1)
+    def test_both_refuse_what_is_too_much(self, new, journal, clock):
+        old = start(journal, clock, name="old", max_pending=3, max_pending_per_owner=1)
         old.submit(new_task("of ann", owner="ann"))
         old.refresh()
         with pytest.raises(QueueFull, match="1 tasks of this API key"):
@@ -830,13 +832,13 @@ class TestTwoManagers:
         self.pass_time(clock, old)
         assert old.claim("1", "preview").id == "waiting"
 
-    def test_a_dead_one_whose_clock_was_a_year_ahead_holds_nothing_up(self, store, clock):
+    def test_a_dead_one_whose_clock_was_a_year_ahead_holds_nothing_up(self, journal, clock):
         clock.set_by = 365 * 86_400
-        dead = start(store, clock, name="of another cluster")
+        dead = start(journal, clock, name="of another cluster")
         dead.submit(new_task("a"))
         dead.claim("ticket", "preview")
         clock.set_by = 0
-        assert start(store, clock, name="here").claim("another", "preview").attempt == 2
+        assert start(journal, clock, name="here").claim("another", "preview").attempt == 2
 
     def test_what_the_old_one_accepted_before_it_noticed_and_died_is_found(self, old, new, clock):
         # The machine of the old one stood still.
@@ -851,8 +853,8 @@ class TestTwoManagers:
         self.pass_time(clock, old)
         assert old.claim("1", "preview").id == "waiting"
 
-    def test_a_successor_of_the_old_one_does_not_lead(self, old, new, store, clock):
-        successor = start(store, clock, name="old")
+    def test_a_successor_of_the_old_one_does_not_lead(self, old, new, journal, clock):
+        successor = start(journal, clock, name="old")
         assert successor.claim("1", "preview") is None
         assert successor.report(report_of(state(old, "running")))
 

@@ -26,8 +26,8 @@ def clock():
 
 
 @pytest.fixture
-def notifier(store, clock):
-    return Notifier(store, b"secret", allow_private=True, clock=clock)
+def notifier(journal, clock):
+    return Notifier(journal, b"secret", allow_private=True, clock=clock)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def notify(notifier):
 
 
 @pytest.fixture
-def finished(store, receiver, clock):
+def finished(journal, receiver, clock):
     """Adds a task that has just ended and whose end is to be told; returns it."""
 
     def add(task_id="task", path="/hook", **changes):
@@ -54,7 +54,7 @@ def finished(store, receiver, clock):
             webhook_url=f"{receiver.url}{path}",
             webhook_at=clock.now,
         )
-        return store.add(replace(task, **changes))
+        return journal.add(replace(task, **changes))
 
     return add
 
@@ -69,15 +69,15 @@ def test_the_message_tells_what_the_api_tells(finished, notify, receiver):
     assert message["timestamp"] == message["data"]["finished_at"]
 
 
-def test_what_was_taken_is_not_told_again(finished, notify, receiver, store):
+def test_what_was_taken_is_not_told_again(finished, notify, receiver, journal):
     finished()
     notify()
     notify()
     assert len(receiver.received) == 1
-    assert store.get("task").webhook_at is None
+    assert journal.get("task").webhook_at is None
 
 
-def test_a_failed_attempt_is_repeated_after_a_pause(finished, notify, receiver, store, clock):
+def test_a_failed_attempt_is_repeated_after_a_pause(finished, notify, receiver, journal, clock):
     finished(path="/broken")
     notify()
     notify()
@@ -86,13 +86,13 @@ def test_a_failed_attempt_is_repeated_after_a_pause(finished, notify, receiver, 
     notify()
     assert len(receiver.received) == 2
     assert {headers["webhook-id"] for _, headers, _ in receiver.received} == {"msg_task"}
-    assert store.get("task").webhook_at == clock.now + PAUSES_S[1]
+    assert journal.get("task").webhook_at == clock.now + PAUSES_S[1]
 
 
-def test_after_the_last_attempt_it_is_given_up(finished, notify, receiver, store, clock):
+def test_after_the_last_attempt_it_is_given_up(finished, notify, receiver, journal, clock):
     finished(path="/broken", webhook_failures=len(PAUSES_S))
     notify()
-    assert store.get("task").webhook_at is None
+    assert journal.get("task").webhook_at is None
 
 
 def test_one_that_fails_does_not_hold_up_the_others(finished, notify, receiver):
@@ -108,13 +108,13 @@ def test_a_task_without_a_webhook_is_told_to_nobody(finished, notify, receiver):
     assert receiver.received == []
 
 
-def test_one_that_never_ends_does_not_hold_up_those_that_come_later(finished, notifier, receiver, store):
+def test_one_that_never_ends_does_not_hold_up_those_that_come_later(finished, notifier, receiver, journal):
     async def run():
         finished("first", path="/slow")
         await notifier.notify()
         finished("second")
         await notifier.notify()
-        while store.get("second").webhook_at is not None:
+        while journal.get("second").webhook_at is not None:
             await asyncio.sleep(0.01)
 
     asyncio.run(asyncio.wait_for(run(), TIMEOUT_S / 2))
@@ -135,7 +135,7 @@ def test_one_that_is_under_way_is_not_sent_again(finished, notifier, receiver):
 
 
 def test_an_error_that_nobody_foresaw_puts_off_that_one_alone(
-    finished, notify, receiver, store, clock, monkeypatch
+    finished, notify, receiver, journal, clock, monkeypatch
 ):
     async def fail_for_the_first(url, message_id, *arguments, **options):
         if message_id == "msg_first":
@@ -147,20 +147,20 @@ def test_an_error_that_nobody_foresaw_puts_off_that_one_alone(
     finished("second")
     notify()
     assert [headers["webhook-id"] for _, headers, _ in receiver.received] == ["msg_second"]
-    assert (store.get("first").webhook_failures, store.get("first").webhook_at) == (
+    assert (journal.get("first").webhook_failures, journal.get("first").webhook_at) == (
         1,
         clock.now + PAUSES_S[0],
     )
 
 
-def test_a_url_that_an_earlier_release_took_is_put_off(finished, notify, store):
+def test_a_url_that_an_earlier_release_took_is_put_off(finished, notify, journal):
     finished(webhook_url="http://127.0.0.1:99999/")
     notify()
-    assert store.get("task").webhook_failures == 1
+    assert journal.get("task").webhook_failures == 1
 
 
 def test_what_the_journal_cannot_take_note_of_is_noted_later_and_not_sent_again(
-    finished, notify, receiver, store, monkeypatch
+    finished, notify, receiver, journal, monkeypatch
 ):
     def full(_task):
         raise StorageFull
@@ -168,11 +168,11 @@ def test_what_the_journal_cannot_take_note_of_is_noted_later_and_not_sent_again(
     finished("taken")
     finished("refused", path="/broken")
     with monkeypatch.context() as disk:
-        disk.setattr(store, "save", full)
+        disk.setattr(journal, "save", full)
         notify()
         notify()
         assert len(receiver.received) == 2
     notify()
     assert len(receiver.received) == 2
-    assert store.get("taken").webhook_at is None
-    assert store.get("refused").webhook_failures == 1
+    assert journal.get("taken").webhook_at is None
+    assert journal.get("refused").webhook_failures == 1

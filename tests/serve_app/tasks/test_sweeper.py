@@ -22,8 +22,8 @@ def storage(tmp_path):
 
 
 @pytest.fixture
-def sweep(store, storage):
-    return Sweeper(store, storage, keep_tasks_s=7 * DAY, keep_uploads_s=HOUR, clock=lambda: NOW).sweep
+def sweep(journal, storage):
+    return Sweeper(journal, storage, keep_tasks_s=7 * DAY, keep_uploads_s=HOUR, clock=lambda: NOW).sweep
 
 
 @pytest.fixture
@@ -47,38 +47,38 @@ def left(storage):
     return sorted(path.name for path in storage.root.glob("*/*/*"))
 
 
-def add(store, **changes):
+def add(journal, **changes):
     """A task in the journal; returns its id."""
     task = new_task(str(uuid.uuid4()))
-    store.add(task)
-    store.save(new_task(task.id, **changes))
+    journal.add(task)
+    journal.save(new_task(task.id, **changes))
     return task.id
 
 
-def completed(store, age):
-    return add(store, status=TaskStatus.COMPLETED, video="attempt-2.mp4", finished_at=NOW - age)
+def completed(journal, age):
+    return add(journal, status=TaskStatus.COMPLETED, video="attempt-2.mp4", finished_at=NOW - age)
 
 
-def test_a_task_has_its_time(store, storage, sweep, write):
-    old, young = completed(store, 7 * DAY + 1), completed(store, 7 * DAY - 1)
+def test_a_task_has_its_time(journal, storage, sweep, write):
+    old, young = completed(journal, 7 * DAY + 1), completed(journal, 7 * DAY - 1)
     for task_id in (old, young):
         write(task_id, "attempt-2.mp4")
     sweep()
-    assert store.get(old) is None
-    assert store.get(young) is not None
+    assert journal.get(old) is None
+    assert journal.get(young) is not None
     assert left(storage) == ["attempt-2.mp4"]
     assert storage.video(young, "attempt-2.mp4").exists()
 
 
 @pytest.fixture
-def unwritable(store, monkeypatch):
+def unwritable(journal, monkeypatch):
     """The journal, on a disk that is full."""
 
     def refuse(_task_id):
         raise StorageFull
 
-    monkeypatch.setattr(store, "delete", refuse)
-    return store
+    monkeypatch.setattr(journal, "delete", refuse)
+    return journal
 
 
 def test_a_full_disk_is_freed_although_nothing_can_be_written_down(unwritable, storage, sweep, write):
@@ -91,48 +91,48 @@ def test_a_full_disk_is_freed_although_nothing_can_be_written_down(unwritable, s
     assert left(storage) == ["attempt-2.mp4", "audio_file", "reference_image"]
 
 
-def test_files_that_cannot_be_removed_keep_no_others(store, storage, sweep, write):
-    ids = [completed(store, 1) for _ in range(3)]
+def test_files_that_cannot_be_removed_keep_no_others(journal, storage, sweep, write):
+    ids = [completed(journal, 1) for _ in range(3)]
     for task_id in ids:
         write(task_id, "attempt-1.mp4", "attempt-2.mp4")
     stubborn = storage.video(ids[1], "attempt-1.mp4")
     stubborn.unlink()
     stubborn.mkdir()
-    old = completed(store, 7 * DAY + 1)
+    old = completed(journal, 7 * DAY + 1)
     sweep()
     assert [task_id for task_id in ids if storage.video(task_id, "attempt-1.mp4").exists()] == [ids[1]]
-    assert store.get(old) is None
+    assert journal.get(old) is None
 
 
-def test_many_old_tasks_go_at_once(store, sweep):
+def test_many_old_tasks_go_at_once(journal, sweep):
     for _ in range(450):
-        store.add(new_task(str(uuid.uuid4()), status=TaskStatus.FAILED, finished_at=1.0))
+        journal.add(new_task(str(uuid.uuid4()), status=TaskStatus.FAILED, finished_at=1.0))
     sweep()
-    assert store.finished_before(NOW, 1000) == []
+    assert journal.finished_before(NOW, 1000) == []
 
 
-def test_uploads_go_before_the_video(store, storage, sweep, write):
-    write(completed(store, HOUR + 1), "attempt-2.mp4")
+def test_uploads_go_before_the_video(journal, storage, sweep, write):
+    write(completed(journal, HOUR + 1), "attempt-2.mp4")
     sweep()
     assert left(storage) == ["attempt-2.mp4"]
 
 
-def test_fresh_uploads_stay(store, storage, sweep, write):
-    write(completed(store, HOUR - 1), "attempt-2.mp4")
+def test_fresh_uploads_stay(journal, storage, sweep, write):
+    write(completed(journal, HOUR - 1), "attempt-2.mp4")
     sweep()
     assert left(storage) == ["attempt-2.mp4", "audio_file", "reference_image"]
 
 
-def test_what_other_attempts_left_goes(store, storage, sweep, write):
-    write(completed(store, 1), "attempt-1.mp4.part", "attempt-1.mp4", "attempt-2.mp4")
-    write(add(store, status=TaskStatus.FAILED, finished_at=NOW), "attempt-1.mp4.part", "attempt-3.mp4")
+def test_what_other_attempts_left_goes(journal, storage, sweep, write):
+    write(completed(journal, 1), "attempt-1.mp4.part", "attempt-1.mp4", "attempt-2.mp4")
+    write(add(journal, status=TaskStatus.FAILED, finished_at=NOW), "attempt-1.mp4.part", "attempt-3.mp4")
     sweep()
     assert [name for name in left(storage) if "attempt" in name] == ["attempt-2.mp4"]
 
 
 @pytest.mark.parametrize("status", [TaskStatus.PENDING, TaskStatus.PROCESSING])
-def test_an_unfinished_task_keeps_everything(store, storage, sweep, write, status):
-    write(add(store, status=status, attempt=2), "attempt-1.mp4.part", "attempt-2.mp4.part", age=30 * DAY)
+def test_an_unfinished_task_keeps_everything(journal, storage, sweep, write, status):
+    write(add(journal, status=status, attempt=2), "attempt-1.mp4.part", "attempt-2.mp4.part", age=30 * DAY)
     sweep()
     assert left(storage) == ["attempt-1.mp4.part", "attempt-2.mp4.part", "audio_file", "reference_image"]
 
