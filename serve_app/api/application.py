@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import FileResponse
+from fastapi.responses import StreamingResponse
 from fastapi_offline import FastAPIOffline
 
 from serve_app.access.api_keys import ApiKeys
@@ -22,6 +22,7 @@ from serve_app.engines.choice import EngineChoice
 from serve_app.errors import BodyTooLarge, HostNotAllowed
 from serve_app.schemas import ErrorResponse, TaskResponse
 from serve_app.settings import Settings
+from serve_app.storage.local import LocalStorage
 from serve_app.tasks.manager_client import ManagerClient
 
 OPEN_ROUTES = frozenset({"generate_video", "task", "download"})
@@ -47,7 +48,7 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
     app.add_middleware(HostMiddleware, allowed_hosts=settings.allowed_hosts)
     app.add_middleware(SecurityHeadersMiddleware)
     install_error_handlers(app)
-    routes = Routes(settings, choice, manager, keys)
+    routes = Routes(settings, choice, manager, LocalStorage(settings.data_dir), keys)
     app.router.add_api_route(
         "/generate_video",
         routes.generate_video,
@@ -62,7 +63,7 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
         routes.delete
     )
     app.post("/task/{task_id}/cancel", responses=_errors(404, 409, 503, 507))(routes.cancel)
-    download: Any = {"response_class": FileResponse, "responses": _errors(404, 409, 410, 416, 503)}
+    download: Any = {"response_class": StreamingResponse, "responses": _errors(404, 409, 410, 416, 503)}
     app.get("/download/{task_id}", **download)(routes.download)
     app.head("/download/{task_id}", include_in_schema=False, **download)(routes.download)
     app.get("/health", responses=_errors())(routes.health)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import hashlib
-import os
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -12,7 +11,6 @@ from dataclasses import replace
 from typing import Annotated, BinaryIO
 
 from fastapi import Depends, Form, Header, Query, Request, Response
-from fastapi.responses import FileResponse
 
 from models.image import check_image
 from models.speech import check_audio
@@ -21,6 +19,7 @@ from serve_app.api.form import GenerateVideoForm
 from serve_app.api.health_answer import health_answer, unready_answer
 from serve_app.api.middleware.access import SignUrl
 from serve_app.api.upload_slots import UploadSlots
+from serve_app.api.video_response import video_response
 from serve_app.engines.choice import EngineChoice
 from serve_app.errors import (
     InvalidRequest,
@@ -33,7 +32,7 @@ from serve_app.errors import (
 )
 from serve_app.schemas import HealthResponse, SubmittedTask, TaskListResponse, TaskResponse
 from serve_app.settings import Settings
-from serve_app.storage.local import Storage
+from serve_app.storage.base import Storage
 from serve_app.task import Task, TaskStatus
 from serve_app.tasks import webhooks
 from serve_app.tasks.actor import TaskManagerActor
@@ -86,17 +85,23 @@ class Routes:
         settings: the builder's arguments.
         choice: which engines are deployed.
         manager: where tasks are kept.
+        storage: where uploads and videos are kept.
         keys: who gets in; None where everybody does.
     """
 
     def __init__(
-        self, settings: Settings, choice: EngineChoice, manager: ManagerClient, keys: ApiKeys | None
+        self,
+        settings: Settings,
+        choice: EngineChoice,
+        manager: ManagerClient,
+        storage: Storage,
+        keys: ApiKeys | None,
     ):
         self._settings = settings
         self._choice = choice
         self._manager = manager
         self._keys = keys
-        self._storage = Storage(settings.data_dir)
+        self._storage = storage
         self._accepting: set[asyncio.Task[SubmittedTask]] = set()
         self._slots = UploadSlots(_RECEIVED_AT_ONCE, _RECEIVED_AT_ONCE_PER_OWNER)
         # Threads of their own: uploads that wait to be decoded hold up no download.
@@ -173,18 +178,16 @@ class Routes:
         await self._manager.call(TaskManagerActor.remove, task_id, sees)
         return Response(status_code=204)
 
-    async def download(self, task_id: str, sees: Sees) -> FileResponse:
+    async def download(self, request: Request, task_id: str, sees: Sees) -> Response:
         """The finished video. `HEAD` and `Range` are understood."""
         task = (await self._manager.call(TaskManagerActor.snapshot, task_id, sees)).task
         if task.video is None:
             raise TaskNotFinished(_why_no_video(task), field="task_id")
-        video = self._storage.video(task_id, task.video)
         try:
-            status = await asyncio.to_thread(os.stat, video)
+            video = await asyncio.to_thread(self._storage.video, task_id, task.video)
         except FileNotFoundError:
             raise VideoGone(f"the video of task {task_id} is no longer kept", field="task_id") from None
-        name = f"echomimic_{task_id}.mp4"
-        return FileResponse(video, media_type="video/mp4", filename=name, stat_result=status)
+        return video_response(video, f"echomimic_{task_id}.mp4", request)
 
     async def health(self) -> HealthResponse:
         """Whether the service is ready for tasks and, if not, why."""
@@ -265,11 +268,8 @@ class Routes:
 
     def _receive(self, task_id: str, form: GenerateVideoForm) -> str:
         """Store both uploads, look whether they can be what they should be; returns the fingerprint."""
-        image, audio = self._storage.reference_image(task_id), self._storage.audio_file(task_id)
-        self._storage.save_upload(form.reference_image.file, image)
-        check_image(image)
-        self._storage.save_upload(form.audio_file.file, audio)
-        check_audio(audio)
+        self._storage.save_upload(task_id, "reference_image", form.reference_image.file, check_image)
+        self._storage.save_upload(task_id, "audio_file", form.audio_file.file, check_audio)
         return _fingerprint(form)
 
 

@@ -11,7 +11,7 @@ import pytest
 from serve_app.access.api_keys import KeyFile
 from serve_app.engines.choice import EngineChoice
 from serve_app.errors import JournalUnavailable, StorageFull
-from serve_app.storage.local import Storage
+from serve_app.storage.local import LocalStorage
 from serve_app.task import TaskStatus
 from serve_app.tasks import webhooks
 from serve_app.tasks.journal import Journal
@@ -19,6 +19,7 @@ from serve_app.tasks.manager import TaskManager
 from serve_app.tasks.notifier import Notifier
 from tests.serve_app.local_api import local_api
 from tests.serve_app.lost_answers import losing_answers
+from tests.serve_app.stored import publish_video, upload
 
 BOTH_ENGINES = EngineChoice("echomimic", {})
 KEY = {"Idempotency-Key": "k"}
@@ -81,7 +82,7 @@ class TestARepeatedRequest:
         def full(*_arguments):
             raise StorageFull
 
-        monkeypatch.setattr(Storage, "save_upload", full)
+        monkeypatch.setattr(LocalStorage, "save_upload", full)
         assert (first.status_code, submit(api, KEY).json()) == (200, first.json())
         assert submit(api).status_code == 507
         other = submit(api, KEY, seed="7")
@@ -95,10 +96,10 @@ class TestARepeatedRequest:
 
         monkeypatch.setattr(TaskManager, "knows", knows)
         task_id = submit(api, KEY).json()["task_id"]
-        uploads = Storage(tmp_path / "data")
+        uploads = LocalStorage(tmp_path / "data")
         assert journal.get(task_id).idempotency_key == "k"
-        assert uploads.reference_image(task_id).stat().st_size > 0
-        assert uploads.audio_file(task_id).stat().st_size > 0
+        assert upload(uploads, task_id, "reference_image")
+        assert upload(uploads, task_id, "audio_file")
 
     def test_finds_its_files_where_only_the_journal_s_answer_was_lost(
         self, tmp_path, journal, submit, astronaut_file, speech_file
@@ -107,9 +108,9 @@ class TestARepeatedRequest:
         with losing_answers(journal, "add"):
             assert submit(api, KEY).status_code == 503
         task_id = submit(api, KEY).json()["task_id"]
-        uploads = Storage(tmp_path / "data")
-        assert uploads.reference_image(task_id).read_bytes() == astronaut_file.read_bytes()
-        assert uploads.audio_file(task_id).read_bytes() == speech_file.read_bytes()
+        uploads = LocalStorage(tmp_path / "data")
+        assert upload(uploads, task_id, "reference_image") == astronaut_file.read_bytes()
+        assert upload(uploads, task_id, "audio_file") == speech_file.read_bytes()
 
     def test_leaves_no_files_where_nothing_was_journalled(self, tmp_path, journal, submit, monkeypatch):
         api = local_api(tmp_path, journal)
@@ -216,12 +217,11 @@ class TestAVideo:
         task_id = submit(api).json()["task_id"]
         task = journal.get(task_id)
         journal.save(replace(task, status=TaskStatus.COMPLETED, video="attempt-1.mp4", finished_at=1.0))
-        video = Storage(tmp_path / "data").video(task_id, "attempt-1.mp4")
-        video.parent.mkdir(parents=True)
-        video.write_bytes(b"content")
+        storage = LocalStorage(tmp_path / "data")
+        publish_video(storage, task_id)
         later = local_api(tmp_path, journal)
         assert later.get(f"/download/{task_id}").content == b"content"
-        video.unlink()
+        storage.remove_video(task_id, "attempt-1.mp4")
         answer = later.get(f"/download/{task_id}")
         assert (answer.status_code, answer.json()["error"]["type"]) == (410, "video_gone")
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import io
 import json
 import re
 import uuid
@@ -17,10 +16,11 @@ from serve_app.cluster.proxy_headers import HEEDED
 from serve_app.engines.choice import EngineChoice
 from serve_app.errors import JournalUnavailable, ManagerUnavailable, StorageFull
 from serve_app.settings import DEPLOYMENTS, Settings
-from serve_app.storage.local import Storage
+from serve_app.storage.local import LocalStorage
 from serve_app.tasks.manager_client import ManagerClient
 from tests.serve_app.managers import ManagerHere, new_manager
 from tests.serve_app.new_tasks import new_task, report_of
+from tests.serve_app.stored import save_uploads
 from tests.service import poll
 
 
@@ -433,7 +433,7 @@ class TestDelete:
 
     @pytest.fixture
     def storage(self, tmp_path):
-        return Storage(tmp_path / "data")
+        return LocalStorage(tmp_path / "data")
 
     @pytest.fixture
     def client(self, manager, storage):
@@ -444,8 +444,7 @@ class TestDelete:
     def task(self, manager, storage):
         """A task with its uploads that is being worked on."""
         manager.submit(new_task("a"))
-        for upload in (storage.reference_image("a"), storage.audio_file("a")):
-            storage.save_upload(io.BytesIO(b"content"), upload)
+        save_uploads(storage, "a")
         return manager.claim("ticket", "preview")
 
     def test_a_running_task_is_cancelled_and_still_there(self, client, task):
@@ -457,7 +456,7 @@ class TestDelete:
         manager.complete(report_of(task), "attempt-1.mp4")
         assert client.delete("/task/a").status_code == 204
         assert_error(client.get("/task/a"), 404, "task_not_found", "task_id")
-        assert not storage.reference_image("a").exists()
+        assert list(storage.root.glob("uploads/*")) == []
 
     def test_one_that_is_completed_while_it_is_looked_at_goes_as_well(
         self, client, manager, task, monkeypatch
@@ -469,7 +468,7 @@ class TestDelete:
 
     def test_a_full_disk_has_room_again(self, client, manager, storage, task, journal, monkeypatch):
         def write(_task_id):
-            if storage.reference_image("a").exists():
+            if storage.root.joinpath("uploads", "a").exists():
                 raise StorageFull
 
         monkeypatch.setattr(journal, "delete", write)
