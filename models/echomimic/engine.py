@@ -16,18 +16,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.echomimic.batches import most_pictures, most_windows
-from models.echomimic.checkpoints import load
 from models.echomimic.compiled import compile_networks
-from models.echomimic.config import OFFICIAL, Architecture
-from models.echomimic.layout import Variant
-from models.echomimic.lock import read_lock
-from models.echomimic.memory import pieces_at_once, ran_out, visiting
-from models.echomimic.networks import Networks
-from models.echomimic.pictures import decode
+from models.echomimic.latents import decode
+from models.echomimic.memory import (
+    most_pictures,
+    most_windows,
+    pieces_at_once,
+    ran_out,
+    smaller,
+    visiting,
+)
+from models.echomimic.networks.build import Networks
+from models.echomimic.networks.config import OFFICIAL, Architecture
 from models.echomimic.pipeline import check, condition, denoised, pictures
 from models.echomimic.sampler import Conditioning, Sampling, starting_noise
-from models.echomimic.sizes import smaller
+from models.echomimic.weights.checkpoints import load
+from models.echomimic.weights.lock import read_lock
+from models.echomimic.weights.variants import Variant
 from models.errors import Cancelled, OutOfMemory, ParameterError
 from models.params import GenerationParams
 from models.portrait import Portrait

@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 import torch
 
-from models.echomimic import batches
 from models.echomimic import engine as engine_module
-from models.echomimic.checkpoints import load
-from models.echomimic.config import TINY
+from models.echomimic import memory
 from models.echomimic.engine import EchoMimicEngine, Precision
-from models.echomimic.lock import Lock, LockedFile
-from models.echomimic.networks import Networks
-from models.echomimic.pictures import quantise
+from models.echomimic.latents import quantise
+from models.echomimic.networks.build import Networks
+from models.echomimic.networks.config import TINY
 from models.echomimic.sampler import Conditioning
 from models.echomimic.speech_features import speech_features
+from models.echomimic.weights.checkpoints import load
+from models.echomimic.weights.lock import Lock, LockedFile
 from models.errors import Cancelled, CheckpointError, OutOfMemory, ParameterError
 from models.params import GenerationParams
 from models.pipeline import GeneratedVideo, Progress, generate_video
@@ -74,14 +74,14 @@ def generate(
 @pytest.fixture(autouse=True)
 def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """One window and one picture in a forward pass, as with large pictures."""
-    monkeypatch.setattr(batches, "MOST_PIXELS_DENOISED", {"cpu": 1})
-    monkeypatch.setattr(batches, "MOST_PIXELS_DECODED", {"cpu": 1})
+    monkeypatch.setattr(memory, "MOST_PIXELS_DENOISED", {"cpu": 1})
+    monkeypatch.setattr(memory, "MOST_PIXELS_DECODED", {"cpu": 1})
 
 
 @pytest.fixture
 def several_at_once(one_at_a_time: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "MOST_PIXELS_DENOISED", {"cpu": 2**30})
-    monkeypatch.setattr(batches, "MOST_PIXELS_DECODED", {"cpu": 2**30})
+    monkeypatch.setattr(memory, "MOST_PIXELS_DENOISED", {"cpu": 2**30})
+    monkeypatch.setattr(memory, "MOST_PIXELS_DECODED", {"cpu": 2**30})
 
 
 @dataclass
@@ -245,7 +245,7 @@ def test_several_windows_and_pictures_at_once_are_the_same_video(
 ) -> None:
     together = play(engine, portrait, speech, PARAMS, 9)
     assert watch.passes == PARAMS.steps
-    monkeypatch.setattr(batches, "MOST_PIXELS_DENOISED", {"cpu": 1})
+    monkeypatch.setattr(memory, "MOST_PIXELS_DENOISED", {"cpu": 1})
     singly = play(engine, portrait, speech, PARAMS, 9)
     assert watch.passes == PARAMS.steps + WINDOWS
     assert np.abs(together.astype(int) - singly).max() <= 1
