@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from models.echomimic.config import Architecture
-from models.params import GenerationParams
+from models.params import LIMITS, GenerationParams
 
-FEWEST_FRAMES = 2  # a window of one frame knows no motion
-SMALLEST_SIDE = 128  # of the REST contract
+FEWEST_FRAMES = LIMITS.length.least  # a window of one frame knows no motion
+SMALLEST_SIDE = LIMITS.width.least
 STEPS_DOWN = (0.75, 0.5, 0.25)  # of the sides
 
 
