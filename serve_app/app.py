@@ -4,11 +4,11 @@ from typing import Any
 
 from ray import serve
 
-from serve_app.engine import EchoMimic, EngineReplica, Preview
-from serve_app.engine_choice import choose
-from serve_app.exposure import check_exposure
-from serve_app.health import listening_host
-from serve_app.ingress import Ingress
+from serve_app.access.exposure import check_exposure
+from serve_app.api.ingress import Ingress
+from serve_app.cluster.health import listening_host
+from serve_app.engines.choice import choose
+from serve_app.engines.replica import EchoMimic, EngineReplica, Preview
 from serve_app.settings import DEPLOYMENTS, EngineName, EngineSettings, Settings
 
 REPLICAS: dict[EngineName, type[EngineReplica]] = {"echomimic": EchoMimic, "preview": Preview}

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from serve_app.client import DEFAULT_URL, ClientError, EchoMimicClient, make_video, summary
 from serve_app.errors import ConfigError
 from serve_app.launcher import ROOT, check, command, environment
-from serve_app.process_family import heed_endings, running
+from serve_app.process_tree import heed_endings, running
 
 SPEECH = ROOT / "examples" / "hello.wav"
 VIDEO = ROOT / "output" / "demo.mp4"

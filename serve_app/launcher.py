@@ -14,10 +14,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from serve_app.api_keys import KeyFile
+from serve_app.access.api_keys import KeyFile
+from serve_app.access.exposure import check_exposure
 from serve_app.errors import ConfigError
-from serve_app.exposure import check_exposure
-from serve_app.process_family import heed_endings, running, wait
+from serve_app.process_tree import heed_endings, running, wait
 from serve_app.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent

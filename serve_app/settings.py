@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from models.echomimic.variants import DEFAULTS
 from models.params import GenerationParams
-from serve_app.leadership import LONGEST_LEASE_S
 
 APP_NAME = "echomimic"
 
@@ -15,6 +14,9 @@ EngineName = Literal["echomimic", "preview"]
 
 # The engines of this release, and the deployment each runs in.
 DEPLOYMENTS: dict[EngineName, str] = {"echomimic": "EchoMimic", "preview": "Preview"}
+
+# A manager that claims to be alive for longer has a clock that is ahead, or had one when it died.
+LONGEST_LEASE_S = 3600.0
 
 MEBIBYTE = 1024 * 1024
 DAY_S = 24 * 3600

@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from serve_app import errors
+from serve_app.api.form import GenerateVideoForm, allowed_values
 from serve_app.app import build
 from serve_app.launcher import CONFIG, ROOT
-from serve_app.schemas import GenerateVideoForm, HealthResponse, TaskResponse, allowed_values
+from serve_app.schemas import HealthResponse, TaskResponse
 from serve_app.settings import EchoMimicSettings, EngineSettings, Settings
 from tests.chaos.faults import FAULTS
 

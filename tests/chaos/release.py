@@ -7,7 +7,7 @@ from pathlib import Path
 from serve_app.launcher import ROOT
 
 _PACKAGES = ("serve_app", "models")
-_MANAGER = "serve_app/manager_actor.py"
+_MANAGER = "serve_app/tasks/actor.py"
 
 
 class Release:

@@ -13,7 +13,7 @@ from tests.chaos.release import Release
 # Serve itself ends a replica that does not answer for longer than this.
 PATIENCE_S = 30.0
 
-MANAGER = "serve_app/task_manager.py"
+MANAGER = "serve_app/tasks/manager.py"
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_the_service_as_it_ships_keeps_its_promises(folder, release):
 
 def test_a_manager_without_a_journal_is_caught(folder, release):
     memory = 'sa.create_engine("sqlite:///file:journal?mode=memory&cache=shared&uri=true"'
-    release.replace("serve_app/task_store.py", "sa.create_engine(url", memory)
+    release.replace("serve_app/tasks/journal.py", "sa.create_engine(url", memory)
     assert any("accepted, but forgotten" in miss for miss in misses(folder, release, "manager_killed"))
 
 
@@ -58,7 +58,7 @@ def test_a_manager_without_leases_is_caught(folder, release):
 
 
 def test_a_manager_that_listens_to_old_attempts_is_caught(folder, release):
-    release.replace("serve_app/task_book.py", " or task.attempt != attempt:", ":")
+    release.replace("serve_app/tasks/active.py", " or task.attempt != attempt:", ":")
     assert any("is its video" in miss for miss in misses(folder, release, "engine_frozen"))
 
 

@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from serve_app.proxy_headers import HEEDED
+from serve_app.cluster.proxy_headers import HEEDED
 from tests.fuzz.images import portrait, saved
 from tests.fuzz.sounds import wav
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from serve_app.task_store import TaskStore
+from serve_app.tasks.journal import Journal
 from tests.fuzz.images import hostile_images
 from tests.postgres import programs, run_postgres
 
@@ -50,10 +50,10 @@ def new_database() -> Callable[[str], str]:
 
 
 @pytest.fixture
-def store(journal_url: str) -> Iterator[TaskStore]:
-    store = TaskStore(journal_url)
-    yield store
-    store.close()
+def journal(journal_url: str) -> Iterator[Journal]:
+    journal = Journal(journal_url)
+    yield journal
+    journal.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -72,10 +72,10 @@ def small_journal_url(request: pytest.FixtureRequest, small_disk: Path) -> Itera
 
 
 @pytest.fixture
-def small_store(small_journal_url: str) -> Iterator[TaskStore]:
-    store = TaskStore(small_journal_url)
-    yield store
-    store.close()
+def small_journal(small_journal_url: str) -> Iterator[Journal]:
+    journal = Journal(small_journal_url)
+    yield journal
+    journal.close()
 
 
 @pytest.fixture(scope="session")

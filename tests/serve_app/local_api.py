@@ -5,11 +5,11 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from serve_app.api import create_api
-from serve_app.engine_choice import EngineChoice
+from serve_app.api.application import create_api
+from serve_app.engines.choice import EngineChoice
 from serve_app.settings import Settings
-from serve_app.task_manager import TaskManager
-from serve_app.task_store import TaskStore
+from serve_app.tasks.journal import Journal
+from serve_app.tasks.manager import TaskManager
 
 PREVIEW_ALONE = EngineChoice("preview", {"echomimic": "no weights"})
 
@@ -25,11 +25,11 @@ class LocalManager:
 
 
 def local_api(
-    folder: Path, store: TaskStore, choice: EngineChoice = PREVIEW_ALONE, **settings: Any
+    folder: Path, journal: Journal, choice: EngineChoice = PREVIEW_ALONE, **settings: Any
 ) -> TestClient:
     """A client of an API with these settings, whose tasks wait forever."""
     limits = {"lease_s": 60, "stall_timeout_s": 60, "max_failures": 3}
     room = {"max_pending": 100, "max_pending_per_owner": 100}
-    manager = TaskManager(store, name="local", **limits, **room)
+    manager = TaskManager(journal, name="local", **limits, **room)
     arguments = Settings(data_dir=folder / "data", **settings)
     return TestClient(create_api(arguments, choice, LocalManager(manager)), base_url="http://localhost")

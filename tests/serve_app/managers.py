@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from serve_app.manager_actor import ManagerClient
 from serve_app.settings import Settings
-from serve_app.task_manager import TaskManager
-from serve_app.task_store import TaskStore
+from serve_app.tasks.journal import Journal
+from serve_app.tasks.manager import TaskManager
+from serve_app.tasks.manager_client import ManagerClient
 
 
-def new_manager(store: TaskStore, **changes: Any) -> TaskManager:
+def new_manager(journal: Journal, **changes: Any) -> TaskManager:
     """A manager with the limits of the shipped settings."""
     settings = Settings()
     limits = {
@@ -19,7 +19,7 @@ def new_manager(store: TaskStore, **changes: Any) -> TaskManager:
         "max_pending": settings.max_pending,
         "max_pending_per_owner": settings.max_pending_per_key,
     }
-    return TaskManager(store, **{**limits, **changes})
+    return TaskManager(journal, **{**limits, **changes})
 
 
 class ManagerHere(ManagerClient):

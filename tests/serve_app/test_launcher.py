@@ -8,7 +8,7 @@ import pytest
 
 from serve_app.launcher import ROOT
 from serve_app.task import TaskStatus
-from serve_app.task_store import TaskStore
+from serve_app.tasks.journal import Journal
 from tests.service import run_launcher
 
 # Two replicas from the start, so that two tasks run side by side.
@@ -31,9 +31,9 @@ def run_all(service, task_ids):
 
 def in_journal(folder, task_ids):
     """Status, attempts and failures of these tasks, as a service left them."""
-    store = TaskStore(f"sqlite:///{folder / 'data' / 'tasks.db'}")
-    tasks = [store.get(task_id) for task_id in task_ids]
-    store.close()
+    journal = Journal(f"sqlite:///{folder / 'data' / 'tasks.db'}")
+    tasks = [journal.get(task_id) for task_id in task_ids]
+    journal.close()
     return [(task.status, task.attempt, task.failures) for task in tasks]
 
 

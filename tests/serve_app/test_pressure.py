@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from models.params import GenerationParams
-from serve_app.storage import Storage
+from serve_app.storage.local import Storage
 from serve_app.task import Task
-from serve_app.task_store import TaskStore
+from serve_app.tasks.journal import Journal
 from tests.service import poll, run_service
 
 # No node has so many: nothing is ever started.
@@ -27,11 +27,11 @@ def crowded(tmp_path_factory, astronaut_file, speech_file, ffmpeg):
     """A service in which 1,000 tasks wait, as many as may, for one that takes minutes; with their ids."""
     folder = tmp_path_factory.mktemp("crowded")
     ids = [str(uuid.uuid4()) for _ in range(1001)]
-    store = TaskStore(f"sqlite:///{folder}/data/tasks.db")
+    journal = Journal(f"sqlite:///{folder}/data/tasks.db")
     for task_id in ids:
         large = GenerationParams(width=1024, height=1024, length=10_000)
-        store.add(Task(task_id, "preview", large, "cpu", time.time(), idempotency_key=task_id))
-    store.close()
+        journal.add(Task(task_id, "preview", large, "cpu", time.time(), idempotency_key=task_id))
+    journal.close()
     busy, *waiting = ids
     storage = Storage(folder / "data")
     storage.save_upload(io.BytesIO(astronaut_file.read_bytes()), storage.reference_image(busy))

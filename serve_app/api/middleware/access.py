@@ -1,0 +1,106 @@
+"""Lets in who has a key, and tells the routes who that is."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request
+from starlette.datastructures import Headers, QueryParams
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from serve_app.access.api_keys import ApiKey, ApiKeys
+from serve_app.access.signed_urls import UrlSigner
+from serve_app.api.error_responses import error_response
+from serve_app.errors import ApiError, KeysUnavailable, LinkRefused, Unauthorized
+from serve_app.schemas import ErrorResponse
+
+OPEN_PATHS = frozenset({"/health"})
+
+KEY_HEADER = "X-API-Key"
+
+_HOW = f"send it as 'Authorization: Bearer KEY' or as '{KEY_HEADER}: KEY'"
+
+
+class AccessMiddleware:
+    """Answers 401 to requests without a key, before anything of their body is read.
+
+    Of the others, `request.state.owner` is to whom the tasks belong that they submit, `request.state.sees`
+    whose tasks they see, None for everybody's, and `request.state.sign_url` makes a path one that opens
+    without a key for a while.
+
+    Args:
+        keys: who gets in.
+        signer: recognises URLs that open without a key.
+    """
+
+    def __init__(self, app: ASGIApp, keys: ApiKeys, signer: UrlSigner):
+        self._app = app
+        self._keys = keys
+        self._signer = signer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request, as ASGI has it."""
+        if scope["type"] == "lifespan" or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        try:
+            key = self._identify(scope)
+        except ApiError as error:
+            await error_response(error)(scope, receive, send)
+            return
+        caller = {
+            "owner": key.name,
+            "sees": None if key.admin else key.name,
+            "sign_url": partial(self._signer.sign, key=key),
+        }
+        # A dictionary of its own: the server may give every request the same.
+        scope["state"] = {**scope.get("state", {}), **caller}
+        await self._app(scope, receive, send)
+
+    def _identify(self, scope: Scope) -> ApiKey:
+        sent = _sent_key(Headers(scope=scope))
+        if sent is not None:
+            key = self._keys.find(sent)
+            if key is None:
+                raise Unauthorized("the API key is not known, or was revoked")
+            return key
+        query = QueryParams(scope["query_string"])
+        if "signature" in query and scope.get("method") in ("GET", "HEAD"):
+            return self._signer.signed_by(scope["path"], query)
+        raise Unauthorized(f"this service needs an API key: {_HOW}")
+
+
+def _sign_url(request: Request) -> Callable[[str], str]:
+    """Makes a path one that its reader can open in a browser: signed where keys are needed."""
+    sign: Callable[[str], str] = getattr(request.state, "sign_url", str)
+    return sign
+
+
+SignUrl = Annotated[Callable[[str], str], Depends(_sign_url)]
+
+
+def describe_access(app: FastAPI) -> None:
+    """Say in the API documentation that the routes need a key, and how that is sent."""
+    schema = app.openapi()
+    schema["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "header": {"type": "apiKey", "in": "header", "name": KEY_HEADER},
+    }
+    for path in schema["paths"].keys() - OPEN_PATHS:
+        for operation in schema["paths"][path].values():
+            operation["security"] = [{"bearer": []}, {"header": []}]
+            operation["responses"] |= _refusals()
+
+
+def _refusals() -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorResponse.__name__}"}}}
+    return {
+        str(error.status_code): {"description": error.__doc__, "content": content}
+        for error in (Unauthorized, LinkRefused, KeysUnavailable)
+    }
+
+
+def _sent_key(headers: Headers) -> str | None:
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    # Other schemes belong to whatever stands in front of us.
+    return credentials.strip() if scheme.lower() == "bearer" else headers.get(KEY_HEADER)

@@ -1,0 +1,4 @@
+"""The life of tasks: the queue, claims, leases, retries, the journal, and the actor that keeps all of it.
+
+`api` and `engines` come in through `manager_client`. `manager` and what it is made of know nothing of Ray.
+"""
