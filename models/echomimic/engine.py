@@ -264,16 +264,11 @@ class EchoMimicEngine:
     def _too_large(self, params: GenerationParams) -> ParameterError | OutOfMemory:
         """Find out, by trying, what the memory is large enough for."""
         fits = next((less for less in smaller(params, self._architecture) if self._fits(less.params)), None)
-        asked = f"{params.width} × {params.height} pixels with windows of {params.context_frames} frames"
+        size = {"width": params.width, "height": params.height, "context_frames": params.context_frames}
         if fits is None:
-            return OutOfMemory(
-                f"the memory of {self.device} is too small for {asked}, and for anything smaller; "
-                "another program may be holding it"
-            )
+            return OutOfMemory("out_of_memory", device=self.device, **size)
         return ParameterError(
-            f"the memory of {self.device} is too small for {asked}; {fits.words} would fit",
-            field=fits.field,
-            allowed=fits.words,
+            "memory_too_small", field=fits.field, device=self.device, fits=fits.words, **size
         )
 
     def _fits(self, params: GenerationParams) -> bool:

@@ -12,7 +12,7 @@ from torch import nn
 
 from models.echomimic.networks.config import Architecture
 from models.echomimic.windows import windows
-from models.params import GenerationParams
+from models.params import LIMITS, GenerationParams
 
 SPARED = 0.2  # of the free memory: other sizes of the same work fragment it
 
@@ -29,7 +29,6 @@ MOST_PIXELS_DECODED = {"cuda": 16 * PIXELS, "cpu": 128 * 128}
 MOST_SEQUENCES = 2**16 - 1
 
 FEWEST_FRAMES = 2  # a window of one frame knows no motion
-SMALLEST_SIDE = 128  # of the REST contract
 STEPS_DOWN = (0.75, 0.5, 0.25)  # of the sides
 
 
@@ -135,5 +134,5 @@ def _smaller_pictures(params: GenerationParams, architecture: Architecture) -> I
             int(side * share) // architecture.latent_scale * architecture.latent_scale
             for side in (params.width, params.height)
         )
-        if min(width, height) >= SMALLEST_SIDE:
+        if width >= LIMITS.width.least and height >= LIMITS.height.least:
             yield Less(replace(params, width=width, height=height), "width", f"{width} × {height} pixels")
