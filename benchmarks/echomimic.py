@@ -39,6 +39,7 @@ from models.echomimic.networks.reference import Bank
 from models.echomimic.pipeline import condition, denoised, pictures
 from models.echomimic.sampler import Conditioning, Sampling, starting_noise
 from models.echomimic.speech_features import speech_features
+from models.engine import Control, Scene
 from models.params import GenerationParams
 from models.pipeline import generate_video
 from models.portrait import Portrait
@@ -441,8 +442,8 @@ def peak_of(bench: Bench, engine: EchoMimicEngine, params: GenerationParams) -> 
     if bench.device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(bench.device)
-    portrait, speech = bench.portrait(), bench.speech(params.length)
-    for _ in engine.frames(portrait, speech, params, params.length, look, lambda: False):
+    scene = Scene(bench.portrait(), bench.speech(params.length), params, params.length)
+    for _ in engine.frames(scene, Control(look, lambda: False)):
         pass
     look(1.0)
     return max(peaks)

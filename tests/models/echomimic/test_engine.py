@@ -25,6 +25,7 @@ from models.echomimic.sampler import Conditioning
 from models.echomimic.speech_features import speech_features
 from models.echomimic.weights.checkpoints import load
 from models.echomimic.weights.lock import Lock, LockedFile
+from models.engine import Control, Scene
 from models.errors import Cancelled, CheckpointError, OutOfMemory, ParameterError
 from models.params import GenerationParams
 from models.pipeline import generate_video
@@ -124,7 +125,8 @@ def room(networks: Networks) -> Iterator[Callable[[int], None]]:
 def play(
     engine: EchoMimicEngine, portrait: Portrait, speech: Speech, params: GenerationParams, count: int
 ) -> np.ndarray:
-    blocks = engine.frames(portrait, speech, params, count, lambda share: None, lambda: False)
+    scene = Scene(portrait, speech, params, count)
+    blocks = engine.frames(scene, Control(lambda share: None, lambda: False))
     return np.concatenate(list(blocks))
 
 
@@ -169,7 +171,8 @@ def test_a_stop_is_obeyed_between_blocks_of_frames(
     engine: EchoMimicEngine, portrait: Portrait, speech: Speech
 ) -> None:
     stop: list[bool] = []
-    blocks = engine.frames(portrait, speech, PARAMS, 9, lambda share: None, lambda: bool(stop))
+    control = Control(lambda share: None, lambda: bool(stop))
+    blocks = engine.frames(Scene(portrait, speech, PARAMS, 9), control)
     next(blocks)
     stop.append(True)
     with pytest.raises(Cancelled):
@@ -454,7 +457,7 @@ def test_weights_that_are_not_what_the_hub_said_are_refused(layout: Path, tmp_pa
 
 
 def test_a_device_that_computes_passes_its_health_check(engine: EchoMimicEngine) -> None:
-    engine.touch()
+    engine.check_device()
 
 
 def test_a_device_that_computes_no_more_fails_its_health_check(
@@ -467,4 +470,4 @@ def test_a_device_that_computes_no_more_fails_its_health_check(
 
     monkeypatch.setattr(torch.Tensor, "add_", broken)
     with pytest.raises(RuntimeError, match="illegal memory access"):
-        engine.touch()
+        engine.check_device()
