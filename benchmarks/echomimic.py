@@ -31,12 +31,12 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from benchmarks.preview import repeat
 from benchmarks.published import published_denoised
 from benchmarks.weights import GIB, PRESETS, load_measured, written
-from models.echomimic.config import Architecture
 from models.echomimic.engine import DTYPES, EchoMimicEngine, Precision, use_all_cores
-from models.echomimic.networks import Networks
-from models.echomimic.pictures import encode
+from models.echomimic.latents import encode
+from models.echomimic.networks.build import Networks
+from models.echomimic.networks.config import Architecture
+from models.echomimic.networks.reference import Bank
 from models.echomimic.pipeline import condition, denoised, pictures
-from models.echomimic.reference import Bank
 from models.echomimic.sampler import Conditioning, Sampling, starting_noise
 from models.echomimic.speech_features import speech_features
 from models.params import GenerationParams

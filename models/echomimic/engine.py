@@ -16,18 +16,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.echomimic.batches import most_pictures, most_windows
-from models.echomimic.checkpoints import load
 from models.echomimic.compiled import compile_networks
-from models.echomimic.config import OFFICIAL, Architecture
-from models.echomimic.layout import Variant
-from models.echomimic.lock import read_lock
-from models.echomimic.memory import pieces_at_once, ran_out, visiting
-from models.echomimic.networks import Networks
-from models.echomimic.pictures import decode
+from models.echomimic.latents import decode
+from models.echomimic.memory import (
+    most_pictures,
+    most_windows,
+    pieces_at_once,
+    ran_out,
+    smaller,
+    visiting,
+)
+from models.echomimic.networks.build import Networks
+from models.echomimic.networks.config import OFFICIAL, Architecture
 from models.echomimic.pipeline import check, condition, denoised, pictures
 from models.echomimic.sampler import Conditioning, Sampling, starting_noise
-from models.echomimic.sizes import smaller
+from models.echomimic.weights.checkpoints import load
+from models.echomimic.weights.lock import read_lock
+from models.echomimic.weights.variants import Variant
 from models.errors import Cancelled, OutOfMemory, ParameterError
 from models.params import GenerationParams
 from models.portrait import Portrait
@@ -259,16 +264,11 @@ class EchoMimicEngine:
     def _too_large(self, params: GenerationParams) -> ParameterError | OutOfMemory:
         """Find out, by trying, what the memory is large enough for."""
         fits = next((less for less in smaller(params, self._architecture) if self._fits(less.params)), None)
-        asked = f"{params.width} × {params.height} pixels with windows of {params.context_frames} frames"
+        size = {"width": params.width, "height": params.height, "context_frames": params.context_frames}
         if fits is None:
-            return OutOfMemory(
-                f"the memory of {self.device} is too small for {asked}, and for anything smaller; "
-                "another program may be holding it"
-            )
+            return OutOfMemory("out_of_memory", device=self.device, **size)
         return ParameterError(
-            f"the memory of {self.device} is too small for {asked}; {fits.words} would fit",
-            field=fits.field,
-            allowed=fits.words,
+            "memory_too_small", field=fits.field, device=self.device, fits=fits.words, **size
         )
 
     def _fits(self, params: GenerationParams) -> bool:

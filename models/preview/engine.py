@@ -48,10 +48,7 @@ class PreviewEngine:
             Cancelled: `should_stop` returned True.
         """
         if portrait.landmarks is None:
-            raise ImageError(
-                "no face was found in reference_image; the preview engine needs one",
-                allowed="a photo of one face, seen from the front, well lit and not covered",
-            )
+            raise ImageError("face_required")
         puppet = Puppet(portrait.image, portrait.landmarks)
         poses = act(speech.beginning(params.length / params.fps), params.fps, frame_count, params.seed)
         with ThreadPoolExecutor(DRAWN_AT_ONCE, thread_name_prefix="preview") as threads:

@@ -149,8 +149,8 @@ class EchoMimic(EngineReplica):
 
     def __init__(self, settings: Settings):
         # Imported here: only these replicas need torch.
-        from models.echomimic.config import PRESETS
         from models.echomimic.engine import EchoMimicEngine
+        from models.echomimic.networks.config import PRESETS
 
         chosen = settings.echomimic
         self._diffusion, warnings = EchoMimicEngine.load(
