@@ -110,12 +110,12 @@ async def cancel(task_id: str, service: RequestService, caller: RequestCaller) -
     return TaskResponse.of(snapshot, caller.sign_url)
 
 
+@router.head("/download/{task_id}", include_in_schema=False)
 @router.get(
     "/download/{task_id}",
     response_class=StreamingResponse,
     responses=documented(404, 409, 410, 416, 503),
 )
-@router.head("/download/{task_id}", include_in_schema=False)
 async def download(
     task_id: str, service: RequestService, caller: RequestCaller, request: Request
 ) -> Response:
