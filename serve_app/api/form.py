@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated, Literal, get_args, get_origin
 
@@ -11,7 +12,7 @@ from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationInfo
 
 from models.params import GenerationParams
-from serve_app.settings import EngineName
+from serve_app.engines.registry import AUTO, engine_choices
 
 MAX_SEED = 2**32 - 1
 
@@ -24,8 +25,6 @@ MAX_CONTEXT_FRAMES = 32
 
 _DEFAULTS = GenerationParams()
 
-RequestedEngine = Literal["auto", EngineName]
-
 Side = Annotated[int, Field(ge=128, le=1024, multiple_of=8)]
 Ratio = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
@@ -35,6 +34,16 @@ def _less_than_context_frames(value: int, info: ValidationInfo) -> int:
     if context_frames is not None and value >= context_frames:
         raise ValueError(f"must be less than context_frames, which is {context_frames}")
     return value
+
+
+def _known_engine(value: str) -> str:
+    if value not in engine_choices():
+        raise ValueError(f"should be one of {_listed(engine_choices())}")
+    return value
+
+
+def _listed(choices: Iterable[str]) -> str:
+    return ", ".join(repr(choice) for choice in choices)
 
 
 class GenerateVideoForm(BaseModel):
@@ -101,10 +110,11 @@ class GenerateVideoForm(BaseModel):
         description="Accepted for compatibility: the replica's own device runs, and a difference is a "
         "warning in the task.",
     )
-    engine: RequestedEngine = Field(
-        "auto",
+    engine: Annotated[str, AfterValidator(_known_engine)] = Field(
+        AUTO,
         description="What makes the video: echomimic, or preview for a quick draft; auto is the best one "
         "that is deployed.",
+        json_schema_extra=lambda schema: schema.update(enum=list(engine_choices())),
     )
 
     priority: int = Field(0, ge=-100, le=100, description="Higher starts first; equal ones first come.")
@@ -156,7 +166,9 @@ def allowed_values(field_name: str) -> str | None:
     if field.annotation is UploadFile:
         return "a file"
     if get_origin(field.annotation) is Literal:
-        return ", ".join(repr(choice) for choice in get_args(field.annotation))
+        return _listed(get_args(field.annotation))
+    if field_name == "engine":
+        return _listed(engine_choices())
     if field_name == "webhook_url":
         return "an http or https URL"
     kind = "a whole number" if field.annotation is int else "a number"

@@ -22,6 +22,7 @@ from serve_app.api.health_answer import health_answer, unready_answer
 from serve_app.api.middleware.access import SignUrl
 from serve_app.api.upload_slots import UploadSlots
 from serve_app.engines.choice import EngineChoice
+from serve_app.engines.registry import AUTO, ENGINES
 from serve_app.errors import (
     InvalidRequest,
     JournalUnavailable,
@@ -251,11 +252,11 @@ class Routes:
         return SubmittedTask(task_id=task.id, status=task.status)
 
     def _new_task(self, form: GenerateVideoForm) -> Task:
-        engine = self._choice.default if form.engine == "auto" else form.engine
+        engine = self._choice.default if form.engine == AUTO else form.engine
         return Task(
             id=str(uuid.uuid4()),
             engine=engine,
-            params=form.params(self._settings.default_params(engine)),
+            params=form.params(ENGINES[engine].default_params(self._settings)),
             requested_device=form.device,
             priority=form.priority,
             webhook_url=form.webhook_url,

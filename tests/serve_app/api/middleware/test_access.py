@@ -18,6 +18,7 @@ from serve_app.api.application import create_api
 from serve_app.api.middleware.access import OPEN_PATHS, AccessMiddleware, SignUrl
 from serve_app.client import ClientError, EchoMimicClient
 from serve_app.engines.choice import EngineChoice
+from serve_app.engines.registry import deployments
 from serve_app.settings import Settings
 from serve_app.tasks.manager_client import ManagerClient
 from tests.serve_app.hostile_paths import DETOURS, FOLDERS, TRAVERSALS, get
@@ -28,7 +29,9 @@ LIFETIME_S = 300
 
 def api(settings):
     return create_api(
-        settings, EngineChoice("preview", {"echomimic": "no weights"}), ManagerClient(settings, 1)
+        settings,
+        EngineChoice("preview", {"echomimic": "no weights"}),
+        ManagerClient(settings, deployments(), 1),
     )
 
 
