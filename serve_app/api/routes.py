@@ -15,6 +15,8 @@ from fastapi import Depends, Form, Header, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from models.image import check_image
+from models.notices import Notice
+from models.progress import Progress
 from models.speech import check_audio
 from serve_app.access.api_keys import ApiKeys
 from serve_app.api.form import GenerateVideoForm
@@ -134,12 +136,8 @@ class Routes:
 
     async def task(self, task_id: str, sees: Sees, sign_url: SignUrl) -> TaskResponse:
         """How a task stands."""
-        answer = TaskResponse.of(await self._manager.call(TaskManagerActor.snapshot, task_id, sees), sign_url)
-        why = self._choice.left_out.get(answer.engine)
-        if why is not None and answer.status is TaskStatus.PENDING:
-            # It was accepted by an earlier start of the service, which had the engine.
-            answer.warnings.append(f"waits for the engine {answer.engine!r}, which is not deployed: {why}")
-        return answer
+        snapshot = await self._manager.call(TaskManagerActor.snapshot, task_id, sees)
+        return TaskResponse.of(snapshot, sign_url, self._waits_for(snapshot.task))
 
     async def tasks(
         self,
@@ -202,6 +200,13 @@ class Routes:
             return unready_answer(self._choice, "the task manager does not answer")
         return health_answer(self._choice, health, counts)
 
+    def _waits_for(self, task: Task) -> tuple[Notice, ...]:
+        """What is said of a task that an earlier start of the service accepted, which had the engine."""
+        why = self._choice.left_out.get(task.engine)
+        if why is None or task.status is not TaskStatus.PENDING:
+            return ()
+        return (Notice.of("engine_not_deployed", engine=task.engine, reason=why),)
+
     def _leave(self, owner: str | None, accepting: asyncio.Task[SubmittedTask] | None) -> None:
         if accepting is None or accepting.done():
             self._slots.leave(owner)
@@ -260,7 +265,7 @@ class Routes:
             priority=form.priority,
             webhook_url=form.webhook_url,
             created_at=time.time(),
-            warnings=form.warnings(),
+            progress=Progress(notices=form.notices()),
         )
 
     def _receive(self, task_id: str, form: GenerateVideoForm) -> str:

@@ -6,7 +6,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from models.engine import Engine
-from models.errors import Cancelled, DiskFull, GenerationError, InputError
+from models.errors import Cancelled, DiskFull, ExplainedError, InputError
+from models.notices import Notice
 from serve_app.cluster.replica_ports import keep_on_loopback
 from serve_app.engines.attempt import Attempt
 from serve_app.settings import Settings
@@ -96,7 +97,7 @@ class EngineReplica:
         except Cancelled:
             logger.info("task %s: attempt %d stopped", task.id, task.attempt)
         except InputError as error:
-            await self._manager.call(TaskManagerActor.reject, task.id, task.attempt, describe(error))
+            await self._manager.call(TaskManagerActor.reject, task.id, task.attempt, error.notice)
         except Exception as error:
             full = isinstance(error, DiskFull) or is_disk_full(error)
             reason = await self._reason(task, error)
@@ -106,15 +107,15 @@ class EngineReplica:
             if not await self._manager.call(TaskManagerActor.complete, report, video):
                 self._storage.video(task.id, video).unlink(missing_ok=True)
 
-    async def _reason(self, task: Task, error: Exception) -> str:
+    async def _reason(self, task: Task, error: Exception) -> Notice:
         """Why an attempt failed by no fault of its input that we know of."""
-        if isinstance(error, GenerationError):
-            return str(error)
+        if isinstance(error, ExplainedError):
+            return error.notice
         logger.error("task %s: attempt %d failed", task.id, task.attempt, exc_info=error)
         # It counts as a failure as well: the task may be what broke it, and would break one after the other.
         if not await self._device_computes():
-            return f"{self._engine.device} does not compute any more"
-        return "an unexpected error, see the log of the engine's replica"
+            return Notice.of("device_lost", device=self._engine.device)
+        return Notice.of("unexpected_error")
 
     async def _device_computes(self) -> bool:
         """Once it does not, it never will: after an error such as an illegal access, CUDA is of no use."""
@@ -125,13 +126,6 @@ class EngineReplica:
                 logger.exception("%s does not compute any more", self._engine.device)
                 self._device_lost = True
         return not self._device_lost
-
-
-def describe(error: InputError) -> str:
-    """An input error as the one text that a task has for it."""
-    told = error.allowed is None or error.allowed in error.message
-    allowed = "" if told else f" (allowed: {error.allowed})"
-    return f"{error.field}: {error.message}{allowed}"
 
 
 class Preview(EngineReplica):
