@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from models.engine import Engine
+from models.engine import Control, Engine, Scene
 from models.errors import AudioError, Cancelled, ParameterError
 from models.notices import Notice
 from models.params import LIMITS, GenerationParams
@@ -66,12 +66,8 @@ def generate_video(
         notices=material.notices,
     )
     frames = engine.frames(
-        material.portrait,
-        material.speech,
-        params,
-        material.frame_count,
-        on_progress=lambda share: report(fraction=PREPARED + share * (GENERATED - PREPARED)),
-        should_stop=should_stop,
+        Scene(material.portrait, material.speech, params, material.frame_count),
+        Control(lambda share: report(fraction=PREPARED + share * (GENERATED - PREPARED)), should_stop),
     )
     video = VideoFormat(params.width, params.height, params.fps, material.frame_count)
     with (

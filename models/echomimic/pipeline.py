@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.echomimic.config import Architecture
-from models.echomimic.networks import Networks
-from models.echomimic.pictures import Copy, decode, encode, quantise
+from models.echomimic.latents import Copy, decode, encode, quantise
+from models.echomimic.networks.build import Networks
+from models.echomimic.networks.config import Architecture
 from models.echomimic.sampler import Conditioning, Sampling, Tick, denoise
 from models.echomimic.speech_features import speech_tokens
 from models.echomimic.windows import windows

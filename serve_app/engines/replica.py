@@ -64,9 +64,6 @@ class EngineReplica:
         if not await self._device_computes():
             raise RuntimeError(f"{self._engine.device} does not compute any more")
 
-    def _touch_device(self) -> None:
-        """Raise where the engine's device does not compute any more; a CPU that does not cannot say so."""
-
     async def _make_video(self, task: Task) -> None:
         attempt = Attempt(task, self._engine, self._storage)
         running = asyncio.get_running_loop().run_in_executor(self._executor, attempt.run)
@@ -121,7 +118,7 @@ class EngineReplica:
         """Once it does not, it never will: after an error such as an illegal access, CUDA is of no use."""
         if not self._device_lost:
             try:
-                await asyncio.wait_for(asyncio.to_thread(self._touch_device), _TOUCH_TIMEOUT_S)
+                await asyncio.wait_for(asyncio.to_thread(self._engine.check_device), _TOUCH_TIMEOUT_S)
             except Exception:
                 logger.exception("%s does not compute any more", self._engine.device)
                 self._device_lost = True
@@ -143,11 +140,11 @@ class EchoMimic(EngineReplica):
 
     def __init__(self, settings: Settings):
         # Imported here: only these replicas need torch.
-        from models.echomimic.config import PRESETS
         from models.echomimic.engine import EchoMimicEngine
+        from models.echomimic.networks.config import PRESETS
 
         chosen = settings.echomimic
-        self._diffusion, warnings = EchoMimicEngine.load(
+        engine, warnings = EchoMimicEngine.load(
             chosen.weights_dir,
             "cuda:0" if chosen.num_gpus else "cpu",
             variant=chosen.variant,
@@ -158,7 +155,4 @@ class EchoMimic(EngineReplica):
         )
         for warning in warnings:
             logger.warning(warning)
-        super().__init__(self._diffusion, settings)
-
-    def _touch_device(self) -> None:
-        self._diffusion.touch()
+        super().__init__(engine, settings)

@@ -2,8 +2,8 @@ from dataclasses import asdict, fields
 
 import pytest
 
-from models.echomimic.config import OFFICIAL
-from models.echomimic.variants import DEFAULTS
+from models.echomimic.networks.config import OFFICIAL
+from models.echomimic.weights.variants import DEFAULTS
 from models.params import LIMITS, GenerationParams, Range
 
 

@@ -7,10 +7,10 @@ import psutil
 import pytest
 from scipy.io import wavfile
 
+from models.engine import Control, Scene
 from models.errors import AudioError, Cancelled, EncodingError, ImageError, ParameterError
 from models.params import GenerationParams
 from models.pipeline import generate_video
-from models.portrait import Portrait
 from models.progress import Progress, Stage
 from models.speech import SAMPLE_RATE, Speech
 from models.video import VideoWriter
@@ -29,24 +29,19 @@ class FadingEngine:
     before_block: Callable[[int], None] = lambda number: None
     speech: Speech | None = None
 
-    def frames(
-        self,
-        portrait: Portrait,
-        speech: Speech,
-        params: GenerationParams,
-        frame_count: int,
-        on_progress: Callable[[float], None],
-        should_stop: Callable[[], bool],
-    ) -> Iterator[np.ndarray]:
-        self.speech = speech
-        for first in range(0, frame_count, self.block):
+    def frames(self, scene: Scene, control: Control) -> Iterator[np.ndarray]:
+        self.speech = scene.speech
+        for first in range(0, scene.frame_count, self.block):
             self.before_block(self.blocks_made)
             self.blocks_made += 1
-            on_progress(first / frame_count)
-            numbers = np.arange(first, min(first + self.block, frame_count))
-            light = 1 - numbers / frame_count
-            yield (portrait.image * light[:, None, None, None]).astype(np.uint8)
-        on_progress(1.0)
+            control.progress(first / scene.frame_count)
+            numbers = np.arange(first, min(first + self.block, scene.frame_count))
+            light = 1 - numbers / scene.frame_count
+            yield (scene.portrait.image * light[:, None, None, None]).astype(np.uint8)
+        control.progress(1.0)
+
+    def check_device(self) -> None:
+        pass
 
 
 @dataclass
@@ -203,11 +198,11 @@ def test_progress_tells_frames_and_audio_as_soon_as_they_are_known(generate):
 
 def test_a_fraction_never_falls_even_where_the_engines_does(generate):
     class Wavering(FadingEngine):
-        def frames(self, portrait, speech, params, frame_count, on_progress, should_stop):
-            on_progress(0.9)
-            on_progress(0.1)
-            on_progress(7.0)
-            yield from super().frames(portrait, speech, params, frame_count, on_progress, should_stop)
+        def frames(self, scene, control):
+            control.progress(0.9)
+            control.progress(0.1)
+            control.progress(7.0)
+            yield from super().frames(scene, control)
 
     diary = Diary()
     generate(engine=Wavering(), on_progress=diary)
@@ -289,9 +284,8 @@ def test_an_encoder_that_dies_ends_the_engine_and_leaves_no_file(generate, tmp_p
 @pytest.mark.parametrize("missing", [1, -1])
 def test_an_engine_that_makes_another_number_of_frames_is_an_error(missing, generate, tmp_path):
     class Miscounting(FadingEngine):
-        def frames(self, portrait, speech, params, frame_count, on_progress, should_stop):
-            count = frame_count - missing
-            return super().frames(portrait, speech, params, count, on_progress, should_stop)
+        def frames(self, scene, control):
+            return super().frames(replace(scene, frame_count=scene.frame_count - missing), control)
 
     with pytest.raises(EncodingError, match=f"24 frames were promised, {24 - missing} came"):
         generate(engine=Miscounting())

@@ -15,16 +15,17 @@ import numpy as np
 import pytest
 import torch
 
-from models.echomimic import batches
 from models.echomimic import engine as engine_module
-from models.echomimic.checkpoints import load
-from models.echomimic.config import TINY
+from models.echomimic import memory
 from models.echomimic.engine import EchoMimicEngine, Precision
-from models.echomimic.lock import Lock, LockedFile
-from models.echomimic.networks import Networks
-from models.echomimic.pictures import quantise
+from models.echomimic.latents import quantise
+from models.echomimic.networks.build import Networks
+from models.echomimic.networks.config import TINY
 from models.echomimic.sampler import Conditioning
 from models.echomimic.speech_features import speech_features
+from models.echomimic.weights.checkpoints import load
+from models.echomimic.weights.lock import Lock, LockedFile
+from models.engine import Control, Scene
 from models.errors import Cancelled, CheckpointError, OutOfMemory, ParameterError
 from models.params import GenerationParams
 from models.pipeline import generate_video
@@ -75,14 +76,14 @@ def generate(
 @pytest.fixture(autouse=True)
 def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """One window and one picture in a forward pass, as with large pictures."""
-    monkeypatch.setattr(batches, "MOST_PIXELS_DENOISED", {"cpu": 1})
-    monkeypatch.setattr(batches, "MOST_PIXELS_DECODED", {"cpu": 1})
+    monkeypatch.setattr(memory, "MOST_PIXELS_DENOISED", {"cpu": 1})
+    monkeypatch.setattr(memory, "MOST_PIXELS_DECODED", {"cpu": 1})
 
 
 @pytest.fixture
 def several_at_once(one_at_a_time: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "MOST_PIXELS_DENOISED", {"cpu": 2**30})
-    monkeypatch.setattr(batches, "MOST_PIXELS_DECODED", {"cpu": 2**30})
+    monkeypatch.setattr(memory, "MOST_PIXELS_DENOISED", {"cpu": 2**30})
+    monkeypatch.setattr(memory, "MOST_PIXELS_DECODED", {"cpu": 2**30})
 
 
 @dataclass
@@ -124,7 +125,8 @@ def room(networks: Networks) -> Iterator[Callable[[int], None]]:
 def play(
     engine: EchoMimicEngine, portrait: Portrait, speech: Speech, params: GenerationParams, count: int
 ) -> np.ndarray:
-    blocks = engine.frames(portrait, speech, params, count, lambda share: None, lambda: False)
+    scene = Scene(portrait, speech, params, count)
+    blocks = engine.frames(scene, Control(lambda share: None, lambda: False))
     return np.concatenate(list(blocks))
 
 
@@ -169,7 +171,8 @@ def test_a_stop_is_obeyed_between_blocks_of_frames(
     engine: EchoMimicEngine, portrait: Portrait, speech: Speech
 ) -> None:
     stop: list[bool] = []
-    blocks = engine.frames(portrait, speech, PARAMS, 9, lambda share: None, lambda: bool(stop))
+    control = Control(lambda share: None, lambda: bool(stop))
+    blocks = engine.frames(Scene(portrait, speech, PARAMS, 9), control)
     next(blocks)
     stop.append(True)
     with pytest.raises(Cancelled):
@@ -245,7 +248,7 @@ def test_several_windows_and_pictures_at_once_are_the_same_video(
 ) -> None:
     together = play(engine, portrait, speech, PARAMS, 9)
     assert watch.passes == PARAMS.steps
-    monkeypatch.setattr(batches, "MOST_PIXELS_DENOISED", {"cpu": 1})
+    monkeypatch.setattr(memory, "MOST_PIXELS_DENOISED", {"cpu": 1})
     singly = play(engine, portrait, speech, PARAMS, 9)
     assert watch.passes == PARAMS.steps + WINDOWS
     assert np.abs(together.astype(int) - singly).max() <= 1
@@ -454,7 +457,7 @@ def test_weights_that_are_not_what_the_hub_said_are_refused(layout: Path, tmp_pa
 
 
 def test_a_device_that_computes_passes_its_health_check(engine: EchoMimicEngine) -> None:
-    engine.touch()
+    engine.check_device()
 
 
 def test_a_device_that_computes_no_more_fails_its_health_check(
@@ -467,4 +470,4 @@ def test_a_device_that_computes_no_more_fails_its_health_check(
 
     monkeypatch.setattr(torch.Tensor, "add_", broken)
     with pytest.raises(RuntimeError, match="illegal memory access"):
-        engine.touch()
+        engine.check_device()

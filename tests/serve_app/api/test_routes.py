@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from serve_app.api.application import create_api
-from serve_app.cluster.proxy_headers import HEEDED
+from serve_app.cluster.proxy_headers import READ_BY_SERVE
 from serve_app.engines.choice import EngineChoice
 from serve_app.errors import JournalUnavailable, ManagerUnavailable, StorageFull
 from serve_app.settings import DEPLOYMENTS, Settings
@@ -513,7 +513,7 @@ class TestHealth:
         assert not health["engines"]["echomimic"]["ready"]
         assert "weights are missing" in health["engines"]["echomimic"]["reason"]
 
-    @pytest.mark.parametrize("header", HEEDED)
+    @pytest.mark.parametrize("header", READ_BY_SERVE)
     def test_headers_that_serve_reads_itself_break_nothing(self, service, header):
         response = service.http.get("/health", headers={header.encode(): b"\xff"})
         assert (response.status_code, response.json()["ready"]) == (200, True)

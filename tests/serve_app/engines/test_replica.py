@@ -27,18 +27,13 @@ class FailingEngine:
         self.error = error
         self.device_lost = False
 
-    def frames(self, *_arguments, **_callbacks):
+    def frames(self, _scene, _control):
         raise self.error
         yield
 
-    def touch(self):
+    def check_device(self):
         if self.device_lost:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
-
-
-class Replica(EngineReplica):
-    def _touch_device(self):
-        self._engine.touch()
 
 
 @pytest.fixture
@@ -56,7 +51,7 @@ def manager(tmp_path):
 @pytest.fixture
 def replica(failing, manager, tmp_path, monkeypatch):
     monkeypatch.setattr(replica_module, "_TICKET_PAUSE_S", 0.01)
-    replica = Replica(failing, Settings(data_dir=tmp_path))
+    replica = EngineReplica(failing, Settings(data_dir=tmp_path))
     replica._manager = ManagerHere(manager)
     return replica
 
@@ -160,7 +155,7 @@ class TestHealth:
 
     def test_a_device_that_does_not_answer_is_lost(self, replica, failing, monkeypatch):
         monkeypatch.setattr(replica_module, "_TOUCH_TIMEOUT_S", 0.01)
-        monkeypatch.setattr(failing, "touch", lambda: replica_module.time.sleep(0.2))
+        monkeypatch.setattr(failing, "check_device", lambda: replica_module.time.sleep(0.2))
         with pytest.raises(RuntimeError, match="does not compute"):
             asyncio.run(replica.check_health())
 
@@ -174,6 +169,6 @@ class TestHealth:
         def lost(_engine):
             raise RuntimeError("CUDA error")
 
-        monkeypatch.setattr(EchoMimicEngine, "touch", lost)
+        monkeypatch.setattr(EchoMimicEngine, "check_device", lost)
         with pytest.raises(RuntimeError, match="cpu does not compute any more"):
             asyncio.run(replica.check_health())
