@@ -68,7 +68,7 @@ class Attempt:
         )
 
     def _with_what_was_known(self, progress: Progress) -> Progress:
-        """The notices of the task and of the device come before those of the pipeline, each once."""
+        """The notices of the task and of the device come before those of the pipeline, each sentence once."""
         known = list(self._task.progress.notices)
         if not self._engine.device.startswith(self._task.requested_device):
             known.append(
@@ -79,4 +79,6 @@ class Attempt:
                     device=self._engine.device,
                 )
             )
-        return replace(progress, notices=tuple(dict.fromkeys([*known, *progress.notices])))
+        # By their sentences: of an earlier release's warnings there may be no more.
+        once = {notice.text: notice for notice in [*known, *progress.notices]}
+        return replace(progress, notices=tuple(once.values()))

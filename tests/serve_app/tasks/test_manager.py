@@ -487,6 +487,14 @@ class TestProgress:
         assert manager.complete(report, "attempt-1.mp4")
         assert manager.complete(report, "attempt-1.mp4")
 
+    def test_a_replica_of_a_release_without_notices_says_in_a_sentence_what_is_wrong(self, manager):
+        manager.submit(new_task("a"))
+        manager.claim("ticket", "preview")
+        manager.reject("a", 1, "audio_file: the audio file is an empty file")
+        error = state(manager, "a").error
+        assert error == Notice.of("text", text="audio_file: the audio file is an empty file")
+        assert error.text == "audio_file: the audio file is an empty file"
+
     def test_unusable_input_fails_the_task_for_good(self, manager):
         manager.submit(new_task("a"))
         manager.claim("ticket", "preview")
@@ -569,6 +577,9 @@ class TestFaults:
         task = state(manager, "a")
         assert task.status is TaskStatus.FAILED
         assert task.error == Notice.of("gave_up", failures=3, reason=DIED)
+        assert task.error.text.endswith(
+            "failed 3 times while making this video; the last time: its replica died"
+        )
 
     def test_a_dead_ticket_gives_back_the_task_it_held(self, manager):
         manager.submit(new_task("a"))
