@@ -235,7 +235,7 @@ class TestAThirdEngine:
         replica._manager = ManagerHere(manager)
         asyncio.run(replica.work("a ticket"))
         task = manager.snapshot("a", owner=None).task
-        assert (task.status, task.device, task.frames_generated) == (TaskStatus.COMPLETED, "cpu", 6)
+        assert (task.status, task.device, task.progress.frames_generated) == (TaskStatus.COMPLETED, "cpu", 6)
         with storage.video("a", task.video).open() as video:
             assert video.read(8)[4:] == b"ftyp"
 
