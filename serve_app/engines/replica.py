@@ -10,7 +10,7 @@ from serve_app.cluster.replica_ports import keep_on_loopback
 from serve_app.engines.attempt import Attempt
 from serve_app.engines.registry import ENGINES, deployments
 from serve_app.settings import Settings
-from serve_app.storage.local import Storage, is_disk_full
+from serve_app.storage.local import LocalStorage, is_disk_full
 from serve_app.task import Task
 from serve_app.tasks.actor import TaskManagerActor
 from serve_app.tasks.manager_client import ManagerClient
@@ -42,7 +42,7 @@ class EngineReplica:
         keep_on_loopback()
         self._name = name
         self._engine = ENGINES[name].load(settings)
-        self._storage = Storage(settings.data_dir)
+        self._storage = LocalStorage(settings.data_dir)
         # A video in the making outlasts any absence of the manager.
         self._manager = ManagerClient(settings, deployments(), timeout_s=None)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
@@ -104,7 +104,7 @@ class EngineReplica:
         else:
             report = attempt.report()
             if not await self._manager.call(TaskManagerActor.complete, report, video):
-                self._storage.video(task.id, video).unlink(missing_ok=True)
+                self._storage.remove_video(task.id, video)
 
     async def _reason(self, task: Task, error: Exception) -> str:
         """Why an attempt failed that nothing in its input is known to have caused."""

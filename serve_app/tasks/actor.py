@@ -20,7 +20,7 @@ from serve_app.cluster.handles import waiting_handle
 from serve_app.cluster.health import Health, examine
 from serve_app.errors import ApiError
 from serve_app.settings import APP_NAME, Settings
-from serve_app.storage.local import Storage
+from serve_app.storage.local import LocalStorage
 from serve_app.task import Task, TaskReport
 from serve_app.tasks.journal import Journal
 from serve_app.tasks.manager import TaskManager
@@ -48,7 +48,7 @@ class TaskManagerActor(TaskManager):
     """
 
     async def __init__(self, settings: Settings, deployments: Mapping[str, str]):  # type: ignore[misc]  # Ray awaits it, in the actor's event loop
-        storage = Storage(settings.data_dir)
+        storage = LocalStorage(settings.data_dir)
         super().__init__(
             Journal(settings.journal_url),
             # We are on the head node, which lives as long as its cluster.

@@ -1,7 +1,6 @@
 """A third engine is one entry: everything that deals with engines follows from the registry."""
 
 import asyncio
-import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -21,7 +20,7 @@ from serve_app.engines.replica import EngineReplica
 from serve_app.errors import ConfigError
 from serve_app.schemas import EngineHealth
 from serve_app.settings import EngineSettings, Settings
-from serve_app.storage.local import Storage
+from serve_app.storage.local import LocalStorage
 from serve_app.task import TaskStatus
 from serve_app.tasks import actor as actor_module
 from serve_app.tasks import manager_client as manager_client_module
@@ -31,6 +30,7 @@ from serve_app.tasks.manager_client import ManagerClient
 from tests.serve_app.local_api import local_api
 from tests.serve_app.managers import ManagerHere, new_manager
 from tests.serve_app.new_tasks import new_task
+from tests.serve_app.stored import save_uploads
 
 QUICK = GenerationParams(width=128, height=128, length=6)
 
@@ -246,16 +246,15 @@ class TestAThirdEngine:
         register()
         manager = new_manager(journal)
         manager.submit(new_task("a", engine="sketch", params=QUICK))
-        storage = Storage(settings.data_dir)
-        storage.reference_image("a").parent.mkdir(parents=True)
-        shutil.copy(astronaut_file, storage.reference_image("a"))
-        shutil.copy(speech_file, storage.audio_file("a"))
+        storage = LocalStorage(settings.data_dir)
+        save_uploads(storage, "a", astronaut_file.read_bytes(), speech_file.read_bytes())
         replica = EngineReplica("sketch", settings)
         replica._manager = ManagerHere(manager)
         asyncio.run(replica.work("a ticket"))
         task = manager.snapshot("a", owner=None).task
         assert (task.status, task.device, task.frames_generated) == (TaskStatus.COMPLETED, "cpu", 6)
-        assert storage.video("a", task.video).read_bytes()[4:8] == b"ftyp"
+        with storage.video("a", task.video).open() as video:
+            assert video.read(8)[4:] == b"ftyp"
 
 
 def test_an_unknown_engine_in_the_settings_is_refused_when_the_application_is_built(settings):

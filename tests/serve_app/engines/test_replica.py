@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import shutil
 
 import pytest
 
@@ -11,11 +10,12 @@ from serve_app.engines import replica as replica_module
 from serve_app.engines.registry import ENGINES, RegisteredEngine
 from serve_app.engines.replica import EngineReplica
 from serve_app.settings import Settings
-from serve_app.storage.local import Storage
+from serve_app.storage.local import LocalStorage
 from serve_app.task import TaskStatus
 from serve_app.tasks.journal import Journal
 from tests.serve_app.managers import ManagerHere, new_manager
 from tests.serve_app.new_tasks import new_task
+from tests.serve_app.stored import save_uploads
 
 
 class FailingEngine:
@@ -62,12 +62,9 @@ def replica(failing, manager, tmp_path, monkeypatch):
 @pytest.fixture
 def tasks(manager, tmp_path, astronaut_file, speech_file):
     """Two tasks that wait, with their uploads."""
-    storage = Storage(tmp_path)
     for name in "ab":
         manager.submit(new_task(name, engine="failing"))
-        storage.reference_image(name).parent.mkdir(parents=True)
-        shutil.copy(astronaut_file, storage.reference_image(name))
-        shutil.copy(speech_file, storage.audio_file(name))
+        save_uploads(LocalStorage(tmp_path), name, astronaut_file.read_bytes(), speech_file.read_bytes())
 
 
 def failures(manager):
