@@ -50,7 +50,7 @@ class VideoRequest:
             here has a default, which another release or another engine may have otherwise.
         reference_image: the portrait, seekable; open until the request is accepted or refused.
         audio_file: the speech, likewise.
-        engine: which engine is to make the video, as registered; `AUTO` for the best that is deployed.
+        engine: which engine is to make the video; `AUTO` for the best that is deployed.
         device: where it is to run, "cuda" or "cpu".
         priority: higher starts first.
         webhook_url: who is to be told of the end.
