@@ -7,35 +7,38 @@ are the same up to rounding.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
 from models.echomimic.networks.attention import AUDIO_GAIN, Conditions, TransformerBlock
-from models.echomimic.networks.build import Networks
 from models.echomimic.networks.denoiser import DenoisingNet
 from models.echomimic.networks.reference import Bank
-from models.echomimic.pipeline import denoised
-from models.echomimic.sampler import Conditioning, Sampling, Tick
+from models.echomimic.sampler import Conditioning, OnProgress, denoise
+from models.params import GenerationParams
 
 
-def published_denoised(
-    networks: Networks, bank: Bank, told: Conditioning, noise: Tensor, sampling: Sampling, tick: Tick
+def published_denoise(
+    denoiser: DenoisingNet,
+    bank: Bank,
+    conditioning: Conditioning,
+    noise: Tensor,
+    params: GenerationParams,
+    on_progress: OnProgress,
 ) -> Tensor:
-    """As `pipeline.denoised`, the published way.
+    """As `sampler.denoise`, the published way.
 
     Args:
-        networks: those that made `bank` and `told`.
+        denoiser: see `sampler.denoise`.
         bank: what the reference net gave.
-        told: its `reference` is not used.
-        noise: see `pipeline.denoised`.
-        sampling: its `window_batch` is not used.
-        tick: see `pipeline.denoised`.
+        conditioning: its `reference` is not used.
+        noise: see `sampler.denoise`.
+        params: see `sampler.denoise`.
+        on_progress: see `sampler.denoise`.
     """
     with _published_ways(bank):
-        return denoised(networks, told, noise, replace(sampling, window_batch=1), tick)
+        return denoise(denoiser, conditioning, noise, params, on_progress, window_batch=1)
 
 
 @contextmanager

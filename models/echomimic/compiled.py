@@ -1,7 +1,7 @@
 """Kernels made for these networks and one size of picture, by torch.compile.
 
 Knows nothing of tasks. They fit any number of windows, frames and pictures (on the CPU, where convolutions of
-16 pictures and more are others, of the numbers that were rehearsed); for another width or height the networks
+16 pictures and more are others, of the numbers that were warmed up); for another width or height the networks
 run as they do without, so that no task ever waits for a compiler.
 """
 
@@ -16,18 +16,18 @@ from models.echomimic.networks.build import Networks
 RUN_ONLY = "eager_on_recompile"
 
 
-def compile_networks(networks: Networks, rehearse: Callable[[], object]) -> None:
+def compile_networks(networks: Networks, warm_up: Callable[[], object]) -> None:
     """Compile the denoiser and the VAE's decoder, in place.
 
     Args:
         networks: with their weights.
-        rehearse: runs them on what they are to be compiled for.
+        warm_up: runs them on what they are to be compiled for.
     """
     forwards = [
         _CompiledForward(networks.denoiser, varying=2),
         _CompiledForward(networks.vae.decoder, varying=1),
     ]
-    rehearse()
+    warm_up()
     for forward in forwards:
         forward.ready = True
 

@@ -46,6 +46,27 @@ def decode(vae: AutoencoderKL, latents: Tensor, batch: int) -> Iterator[Tensor]:
         yield (pixels / 2 + 0.5).clamp(0, 1)
 
 
+def decode_latents(vae: AutoencoderKL, latents: Tensor, batch: int) -> Iterator[np.ndarray]:
+    """Decode a video block by block, one ahead of the block that is handed out.
+
+    Args:
+        vae: see `decode`.
+        latents: see `decode`.
+        batch: the maximum of frames per block.
+
+    Yields:
+        uint8 RGB [n, height, width, 3], n ≤ `batch`.
+    """
+    before: Copy | None = None
+    for pixels in decode(vae, latents, batch):
+        copy = Copy(quantise(pixels))
+        if before is not None:
+            yield before.wait()  # while this block is decoded
+        before = copy
+    if before is not None:
+        yield before.wait()
+
+
 def quantise(pixels: Tensor) -> Tensor:
     """[n, 3, height, width] within [0, 1] to uint8 [n, height, width, 3], rounding down as published."""
     return (pixels * 255).to(torch.uint8).permute(0, 2, 3, 1)

@@ -11,24 +11,15 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 
 from models.echomimic.networks.attention import KeyValue
+from models.echomimic.networks.config import Architecture
 from models.echomimic.networks.denoiser import DenoisingNet
 from models.echomimic.speech_features import SpeechTokens
 from models.echomimic.windows import FRAMES_PER_TURN, windows
+from models.params import GenerationParams
 
 NOISE_LIMIT = 1.5  # standard deviations; the published pipeline cuts its starting noise here
 
-Tick = Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How to walk from noise to latents."""
-
-    steps: int
-    cfg: float  # guidance weight; 1 or less asks only the conditional half
-    context_frames: int
-    context_overlap: int
-    window_batch: int = 1  # windows per forward pass
+OnProgress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -59,13 +50,14 @@ class Step:
     latents: Tensor
 
 
-def starting_noise(frames: int, height: int, width: int, seed: int, channels: int = 4) -> Tensor:
-    """Noise for a whole video, float32 [frames, channels, height, width].
+def prepare_latents(architecture: Architecture, params: GenerationParams, frames: int) -> Tensor:
+    """Noise for a whole video, float32 [frames, 4, height / 8, width / 8].
 
     Drawn on the CPU, so that a seed means the same on every device.
     """
-    generator = torch.Generator("cpu").manual_seed(seed)
-    noise = torch.randn((channels, frames, height, width), generator=generator)
+    generator = torch.Generator("cpu").manual_seed(params.seed)
+    height, width = params.height // architecture.latent_scale, params.width // architecture.latent_scale
+    noise = torch.randn((architecture.latent_channels, frames, height, width), generator=generator)
     return noise.clamp(-NOISE_LIMIT, NOISE_LIMIT).transpose(0, 1).contiguous()
 
 
@@ -90,35 +82,62 @@ def schedule(steps: int) -> DDIMScheduler:
     return scheduler
 
 
-@torch.inference_mode()
 def denoise(
-    denoiser: DenoisingNet, conditioning: Conditioning, noise: Tensor, sampling: Sampling, tick: Tick
+    denoiser: DenoisingNet,
+    conditioning: Conditioning,
+    noise: Tensor,
+    params: GenerationParams,
+    on_progress: OnProgress,
+    *,
+    window_batch: int,
+) -> Tensor:
+    """Walk all the way from noise to the latents of the whole video; see `denoising_steps`."""
+    latents = noise
+    for step in denoising_steps(
+        denoiser, conditioning, noise, params, on_progress, window_batch=window_batch
+    ):
+        latents = step.latents
+    return latents
+
+
+@torch.inference_mode()
+def denoising_steps(
+    denoiser: DenoisingNet,
+    conditioning: Conditioning,
+    noise: Tensor,
+    params: GenerationParams,
+    on_progress: OnProgress,
+    *,
+    window_batch: int,
 ) -> Iterator[Step]:
-    """Walk from noise to latents.
+    """Walk from noise to latents, step by step.
 
     Args:
         denoiser: in any dtype; latents and averages stay float32.
         conditioning: what the task asks.
-        noise: float32 [frames, 4, height, width] on the denoiser's device.
-        sampling: how to walk.
-        tick: told the share done before every forward pass, 0 to 1; what it raises ends the walk.
+        noise: float32 [frames, 4, height, width]; its length is the video's.
+        params: steps, windows and guidance; with a `cfg` of 1 or less only the conditional half is asked.
+        on_progress: called before every forward pass with the share done, 0 to 1; what it raises ends the
+            walk.
+        window_batch: windows per forward pass.
 
     Yields:
-        Each step as it is done; the last one holds the result.
+        Each step as it is done, on the denoiser's device; the last one holds the result.
 
     Raises:
         ParameterError: windows overlap entirely.
     """
-    scheduler = schedule(sampling.steps)
+    scheduler = schedule(params.steps)
     timesteps = scheduler.timesteps.tolist()
-    ring = _Ring.around(noise, sampling)
-    latents = noise
+    latents = noise.to(denoiser.device)
+    ring = _Ring.around(latents, params, window_batch)
     for index, timestep in enumerate(timesteps):
-        forward = _Forward(denoiser, conditioning, sampling.cfg, timestep, latents)
-        velocity = ring.turned(FRAMES_PER_TURN * index).average(forward, _part(tick, index, len(timesteps)))
+        forward = _Forward(denoiser, conditioning, params.cfg, timestep, latents)
+        tell = _part(on_progress, index, len(timesteps))
+        velocity = ring.turned(FRAMES_PER_TURN * index).average(forward, tell)
         (latents, *_) = scheduler.step(velocity, timestep, latents, return_dict=False)
         yield Step(velocity, latents)
-    tick(1.0)
+    on_progress(1.0)
 
 
 class _Forward:
@@ -161,11 +180,11 @@ class _Ring:
     visits: Tensor
 
     @classmethod
-    def around(cls, noise: Tensor, sampling: Sampling) -> "_Ring":
+    def around(cls, noise: Tensor, params: GenerationParams, window_batch: int) -> "_Ring":
         """The ring of the first step."""
-        frames = torch.tensor(windows(len(noise), sampling.context_frames, sampling.context_overlap))
+        frames = torch.tensor(windows(len(noise), params.context_frames, params.context_overlap))
         visits = torch.bincount(frames.flatten(), minlength=len(noise)).to(noise)
-        forwards = -(-len(frames) // sampling.window_batch)
+        forwards = -(-len(frames) // window_batch)
         # As even as can be: a last batch of one window would cost nearly as much as a full one.
         return cls(frames.to(noise.device).tensor_split(forwards), visits[:, None, None, None])
 
@@ -174,17 +193,17 @@ class _Ring:
         frames = len(self.visits)
         return _Ring(tuple((batch + by) % frames for batch in self.batches), self.visits.roll(by, 0))
 
-    def average(self, forward: _Forward, tick: Tick) -> Tensor:
+    def average(self, forward: _Forward, on_progress: OnProgress) -> Tensor:
         """Mean over all windows a frame is in, [frames, 4, height, width]."""
         total = torch.zeros_like(forward.latents)
         for index, batch in enumerate(self.batches):
-            tick(index / len(self.batches))
+            on_progress(index / len(self.batches))
             # Window by window: the frames of one are distinct, so the sum has the same order on every device.
             for window, velocity in zip(batch, forward(batch), strict=True):
                 total[window] += velocity
         return total / self.visits
 
 
-def _part(tick: Tick, index: int, of: int) -> Tick:
+def _part(on_progress: OnProgress, index: int, of: int) -> OnProgress:
     """The share of one step, as a share of the whole walk."""
-    return lambda share: tick((index + share) / of)
+    return lambda share: on_progress((index + share) / of)
