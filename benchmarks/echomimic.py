@@ -65,7 +65,7 @@ class Bench:
     times: dict[str, float] = field(default_factory=dict)  # seconds by name
 
     def wait(self) -> None:
-        """Until the device has done what it was told."""
+        """Until the device has finished its work."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 

@@ -57,22 +57,22 @@ class EchoMimicEngine:
         compiled: bool = False,
         low_memory: bool = False,
     ) -> tuple["EchoMimicEngine", tuple[str, ...]]:
-        """Read the weights; returns the engine and what is odd about the files.
+        """Read the weights; returns the engine and warnings about the files.
 
-        Where the weights were downloaded, they are first compared with what the hub said of them.
+        Downloaded weights are first compared with the sizes and hashes that the hub stated.
 
         Args:
             folder: see `checkpoints.load`.
             device: "cpu" or "cuda:0".
             variant: see `checkpoints.load`.
-            precision: bf16 on CUDA and fp32 on the CPU unless said otherwise.
+            precision: by default bf16 on CUDA and fp32 on the CPU.
             architecture: what the files are expected to fit.
-            compiled: make kernels for videos of the default size before anything is asked; loading then
-                takes minutes more. See `compiled.compile_networks`.
+            compiled: make kernels for videos of the default size before the first task; loading then
+                takes minutes longer. See `compiled.compile_networks`.
             low_memory: see `Pipeline`.
 
         Raises:
-            CheckpointError: a file is missing, broken or another one than expected.
+            CheckpointError: a file is missing, broken or not the expected one.
         """
         lock = read_lock(folder)
         if lock is not None:
@@ -80,7 +80,7 @@ class EchoMimicEngine:
         dtype = DTYPES[precision or ("fp32" if device == "cpu" else "bf16")]
         if device == "cpu":
             use_all_cores()
-        # What is to be float32, as the speech encoder always is, is no TensorFloat-32.
+        # Where float32 is asked for, as by the speech encoder, TensorFloat-32 is not precise enough.
         torch.backends.cudnn.allow_tf32 = False
         idle = "cpu" if low_memory else device
         loaded = load(folder, architecture, variant=variant, dtype=dtype, device=device, idle=idle)
@@ -135,7 +135,7 @@ class EchoMimicEngine:
 
 
 def use_all_cores() -> None:
-    """Where a scheduler such as Ray has told every library to use one."""
+    """Compute on all of them, also where a scheduler such as Ray has set every library to one thread."""
     torch.set_num_threads(
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )

@@ -24,12 +24,12 @@ OnProgress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What one task asks of the denoiser, fixed for all windows and steps.
+    """What conditions the denoiser, fixed for all windows and steps of a task.
 
     Attributes:
         reference: keys and values of the portrait, one per layer.
         face: [1, channels, height, width], where the face is.
-        audio: what each frame hears.
+        audio: the tokens of each frame.
     """
 
     reference: tuple[KeyValue, ...]
@@ -114,7 +114,7 @@ def denoising_steps(
 
     Args:
         denoiser: in any dtype; latents and averages stay float32.
-        conditioning: what the task asks.
+        conditioning: from the same networks.
         noise: float32 [frames, 4, height, width]; its length is the video's.
         params: steps, windows and guidance; with a `cfg` of 1 or less only the conditional half is asked.
         on_progress: called before every forward pass with the share done, 0 to 1; what it raises ends the
@@ -126,7 +126,12 @@ def denoising_steps(
 
     Raises:
         ParameterError: windows overlap entirely.
+        ValueError: `conditioning` has tokens for fewer frames than `noise`.
     """
+    if len(noise) > len(conditioning.audio):
+        raise ValueError(
+            f"the noise is for {len(noise)} frames, but there are audio tokens for {len(conditioning.audio)}"
+        )
     scheduler = schedule(params.steps)
     timesteps = scheduler.timesteps.tolist()
     latents = noise.to(denoiser.device)
@@ -141,7 +146,7 @@ def denoising_steps(
 
 
 class _Forward:
-    """One timestep's question to the denoiser, asked for any windows."""
+    """Forward passes of the denoiser at one timestep, for any windows."""
 
     def __init__(
         self, denoiser: DenoisingNet, conditioning: Conditioning, cfg: float, timestep: int, latents: Tensor
@@ -151,7 +156,7 @@ class _Forward:
         self.latents = latents
 
     def __call__(self, frames: Tensor) -> Tensor:
-        """Velocity of these windows, [windows, frames] numbers to float32 [windows, frames, 4, h, w]."""
+        """[windows, frames] frame numbers to their velocity, float32 [windows, frames, 4, h, w]."""
         sample = self.latents[frames].to(self.denoiser.dtype)
         velocity: Tensor = self.denoiser(
             sample,
@@ -163,13 +168,13 @@ class _Forward:
         ).float()
         if self.cfg <= 1.0:
             return velocity
-        alone, told = velocity.chunk(2)
-        return alone + self.cfg * (told - alone)
+        uncond, cond = velocity.chunk(2)
+        return uncond + self.cfg * (cond - uncond)
 
 
 @dataclass(frozen=True)
 class _Ring:
-    """The windows of one step. Everything is on the device already, so that no step waits for it.
+    """The windows of one step, already on the device, so that no step waits for a transfer.
 
     Attributes:
         batches: int64 [windows, frames] each: the windows of one forward pass.
@@ -185,11 +190,11 @@ class _Ring:
         frames = torch.tensor(windows(len(noise), params.context_frames, params.context_overlap))
         visits = torch.bincount(frames.flatten(), minlength=len(noise)).to(noise)
         forwards = -(-len(frames) // window_batch)
-        # As even as can be: a last batch of one window would cost nearly as much as a full one.
+        # As evenly as possible: a last batch of one window would cost nearly as much as a full one.
         return cls(frames.to(noise.device).tensor_split(forwards), visits[:, None, None, None])
 
     def turned(self, by: int) -> "_Ring":
-        """The ring of a later step, so many frames further."""
+        """The ring of a later step, moved on by so many frames."""
         frames = len(self.visits)
         return _Ring(tuple((batch + by) % frames for batch in self.batches), self.visits.roll(by, 0))
 
@@ -205,5 +210,5 @@ class _Ring:
 
 
 def _part(on_progress: OnProgress, index: int, of: int) -> OnProgress:
-    """The share of one step, as a share of the whole walk."""
+    """Report the share of one step as a share of all steps."""
     return lambda share: on_progress((index + share) / of)

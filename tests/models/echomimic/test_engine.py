@@ -311,8 +311,8 @@ def test_speech_beyond_the_last_frame_is_heard(
     conditionings: list[Conditioning] = []
     condition = pipeline_module.condition
 
-    def keep(*told: Any) -> Conditioning:
-        conditionings.append(condition(*told))
+    def keep(*arguments: Any) -> Conditioning:
+        conditionings.append(condition(*arguments))
         return conditionings[-1]
 
     monkeypatch.setattr(pipeline_module, "condition", keep)
