@@ -15,8 +15,8 @@ from serve_app.storage.local import Storage
 from serve_app.task import TaskStatus
 from serve_app.tasks import webhooks
 from serve_app.tasks.journal import Journal
-from serve_app.tasks.manager import TaskManager
 from serve_app.tasks.notifier import Notifier
+from serve_app.tasks.overview import Overview
 from tests.serve_app.local_api import local_api
 from tests.serve_app.lost_answers import losing_answers
 
@@ -93,7 +93,7 @@ class TestARepeatedRequest:
         def knows(*_arguments):
             return True
 
-        monkeypatch.setattr(TaskManager, "knows", knows)
+        monkeypatch.setattr(Overview, "knows", knows)
         task_id = submit(api, KEY).json()["task_id"]
         uploads = Storage(tmp_path / "data")
         assert journal.get(task_id).idempotency_key == "k"
