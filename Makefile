@@ -25,7 +25,7 @@ run: preview  ## set everything up and serve on 127.0.0.1:7688
 	@$(BIN)/python -m serve_app.launcher
 
 weights: echomimic  ## fetch the published EchoMimic weights (DIR=weights VARIANT=acc), resume, verify
-	@$(BIN)/python -m models.echomimic.download '$(DIR)' --variant '$(VARIANT)'
+	@$(BIN)/python -m models.echomimic.weights.download '$(DIR)' --variant '$(VARIANT)'
 
 test: dev  ## set everything up; lint, types and all tests
 	$(MAKE) --no-print-directory lint

@@ -31,14 +31,15 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from benchmarks.preview import repeat
 from benchmarks.published import published_denoised
 from benchmarks.weights import GIB, PRESETS, load_measured, written
-from models.echomimic.config import Architecture
 from models.echomimic.engine import DTYPES, EchoMimicEngine, Precision, use_all_cores
-from models.echomimic.networks import Networks
-from models.echomimic.pictures import encode
+from models.echomimic.latents import encode
+from models.echomimic.networks.build import Networks
+from models.echomimic.networks.config import Architecture
+from models.echomimic.networks.reference import Bank
 from models.echomimic.pipeline import condition, denoised, pictures
-from models.echomimic.reference import Bank
 from models.echomimic.sampler import Conditioning, Sampling, starting_noise
 from models.echomimic.speech_features import speech_features
+from models.engine import Control, Scene
 from models.params import GenerationParams
 from models.pipeline import generate_video
 from models.portrait import Portrait
@@ -441,8 +442,8 @@ def peak_of(bench: Bench, engine: EchoMimicEngine, params: GenerationParams) -> 
     if bench.device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(bench.device)
-    portrait, speech = bench.portrait(), bench.speech(params.length)
-    for _ in engine.frames(portrait, speech, params, params.length, look, lambda: False):
+    scene = Scene(bench.portrait(), bench.speech(params.length), params, params.length)
+    for _ in engine.frames(scene, Control(look, lambda: False)):
         pass
     look(1.0)
     return max(peaks)

@@ -13,11 +13,11 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from models.echomimic.attention import AUDIO_GAIN, Conditions, TransformerBlock
-from models.echomimic.denoiser import DenoisingNet
-from models.echomimic.networks import Networks
+from models.echomimic.networks.attention import AUDIO_GAIN, Conditions, TransformerBlock
+from models.echomimic.networks.build import Networks
+from models.echomimic.networks.denoiser import DenoisingNet
+from models.echomimic.networks.reference import Bank
 from models.echomimic.pipeline import denoised
-from models.echomimic.reference import Bank
 from models.echomimic.sampler import Conditioning, Sampling, Tick
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import torch
 
-from models.echomimic.checkpoints import load
-from models.echomimic.config import OFFICIAL, TINY, Architecture
-from models.echomimic.layout import Variant
-from models.echomimic.networks import Networks
-from tests.models.echomimic.published import write_layout
+from models.echomimic.networks.build import Networks
+from models.echomimic.networks.config import OFFICIAL, TINY, Architecture
+from models.echomimic.weights.checkpoints import load
+from models.echomimic.weights.variants import Variant
+from tests.models.echomimic.weights.published import write_layout
 from tests.parity.rules import Rules
 
 PRESETS: dict[str, Architecture] = {"official": OFFICIAL, "tiny": TINY}

@@ -1,13 +1,50 @@
-"""What every engine is: a portrait and a speech in, frames out."""
+"""What every engine is: a scene in, frames out."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from models.errors import Cancelled
 from models.params import GenerationParams
 from models.portrait import Portrait
 from models.speech import Speech
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a video is made from.
+
+    Attributes:
+        portrait: the cropped portrait, `params.height` × `params.width`.
+        speech: all of it; it lasts at least `frame_count / params.fps` seconds.
+        params: the numbers.
+        frame_count: frames the video will have, 2 or more.
+    """
+
+    portrait: Portrait
+    speech: Speech
+    params: GenerationParams
+    frame_count: int
+
+
+@dataclass(frozen=True)
+class Control:
+    """How the caller follows an engine, and how it stops it.
+
+    Attributes:
+        progress: called with the share of the work that is done, 0 to 1, never falling.
+        should_stop: True once the caller wants no more frames.
+    """
+
+    progress: Callable[[float], None]
+    should_stop: Callable[[], bool]
+
+    def stop_if_asked(self) -> None:
+        """Raise `Cancelled` once `should_stop` is True."""
+        if self.should_stop():
+            raise Cancelled("stopped on request")
 
 
 class Engine(Protocol):
@@ -16,29 +53,25 @@ class Engine(Protocol):
     name: str  # as reported in the task: "preview" or "echomimic"
     device: str  # as torch spells it: "cpu", "cuda:0"
 
-    def frames(
-        self,
-        portrait: Portrait,
-        speech: Speech,
-        params: GenerationParams,
-        frame_count: int,
-        on_progress: Callable[[float], None],
-        should_stop: Callable[[], bool],
-    ) -> Iterator[np.ndarray]:
-        """Yield exactly `frame_count` frames, in order, in blocks.
+    def frames(self, scene: Scene, control: Control) -> Iterator[np.ndarray]:
+        """Yield exactly `scene.frame_count` frames, in order, in blocks.
 
-        Args:
-            portrait: the cropped portrait, `params.height` × `params.width`.
-            speech: all of it; it lasts at least `frame_count / params.fps` seconds.
-            on_progress: told the share of the work that is done, 0 to 1, rising.
-            should_stop: asked at least once a block (a window of the diffusion).
+        `control.stop_if_asked` is called at least once a block (a window of the diffusion).
 
         Yields:
-            uint8 RGB arrays [n, height, width, 3], n ≥ 1. They are given away: the one before is still read
-            (by the encoder) while the next is made, so its memory must not be used again.
+            uint8 RGB arrays [n, height, width, 3], n ≥ 1. Each belongs to the caller, who still reads it (to
+            encode it) while the next is made: its memory must not be used again.
 
         Raises:
-            Cancelled: `should_stop` returned True.
+            Cancelled: the caller asked to stop.
             InputError: this engine cannot use the portrait or a parameter.
+        """
+        ...
+
+    def check_device(self) -> None:
+        """Have the device compute something, however little; called from any thread, also beside `frames`.
+
+        Raises:
+            RuntimeError: the device stopped responding; no later call will succeed.
         """
         ...

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from serve_app.client import DEFAULT_URL, ClientError, EchoMimicClient, make_video, summary
 from serve_app.errors import ConfigError
 from serve_app.launcher import ROOT, check, command, environment
-from serve_app.process_tree import heed_endings, running
+from serve_app.process_tree import raise_on_termination, running
 
 SPEECH = ROOT / "examples" / "hello.wav"
 VIDEO = ROOT / "output" / "demo.mp4"
@@ -35,7 +35,7 @@ def main() -> int:
     """Run the demo; returns the exit status."""
     arguments = _parse_arguments()
     # However we are ended, everything we started ends with us.
-    heed_endings()
+    raise_on_termination()
     try:
         with tempfile.TemporaryDirectory() as folder, service():
             image = arguments.image or _astronaut(Path(folder))

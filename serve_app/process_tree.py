@@ -1,4 +1,4 @@
-"""A program that is started, and ended with everything that it has started in turn.
+"""A program that ends together with every process it has started.
 
 Knows nothing of Ray or Serve.
 """
@@ -15,18 +15,18 @@ from typing import IO
 
 import psutil
 
-# Of the 10 s in which everything ends, what it may take of its own accord. Measured on two busy cores, a
-# service that works on two tasks takes 5 s, and 7 s where it also decodes an upload.
+# Everything ends within 10 s; this much of it is for shutting down voluntarily. On two busy cores a service
+# that works on two tasks took 5 s, and 7 s while it decoded an upload.
 GRACE_S = 8.0
 
 _KILLED_TIMEOUT_S = 1.0
 _LOOK_PERIOD_S = 0.1
 
 
-def heed_endings() -> None:
-    """Have everything that asks this process to end raise KeyboardInterrupt, as Ctrl-C does."""
-    # Also where we were started with Ctrl-C ignored, as shells do in the background.
-    for number in _endings():
+def raise_on_termination() -> None:
+    """Raise KeyboardInterrupt on every signal that asks this process to end, not only on Ctrl-C."""
+    # Shells start background jobs with SIGINT ignored.
+    for number in _termination_signals():
         signal.signal(number, signal.default_int_handler)
 
 
@@ -38,45 +38,45 @@ def running(
     output: IO[str] | None = None,
     grace_s: float = GRACE_S,
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A program that runs while in the context; it and all its descendants have ended afterwards.
+    """A program that runs while the context is active; afterwards it and all its descendants have ended.
 
     Args:
         command: the program and its arguments.
         cwd: the folder it runs in.
-        environment: its environment, whole.
-        output: where it writes to; by default where this process does.
-        grace_s: seconds that it has for an end of its own, once it is asked; what is left then is killed.
+        environment: its complete environment.
+        output: where it writes; by default where this process does.
+        grace_s: seconds it has to end once asked; processes left after that are killed.
     """
-    # In a session of its own, so that Ctrl-C reaches it through us alone.
+    # In a session of its own, so that Ctrl-C reaches it only through us.
     process = subprocess.Popen(
         command, cwd=cwd, env=environment, stdout=output, stderr=output, start_new_session=True
     )
     try:
         yield process
     finally:
-        # Whoever presses Ctrl-C again gets the same end, not half of it.
-        with _deaf_to_endings():
+        # A second Ctrl-C must not interrupt the clean-up.
+        with _ignoring_termination():
             _end(process, grace_s)
 
 
 def wait(process: "subprocess.Popen[bytes]") -> int:
-    """The exit status of a process, once it has ended; a KeyboardInterrupt comes through."""
-    # On Windows, Popen.wait() does not notice Ctrl-C.
+    """Wait for a process to end and return its exit status; KeyboardInterrupt passes through."""
+    # On Windows, Ctrl-C does not interrupt Popen.wait().
     while (status := process.poll()) is None:
         time.sleep(_LOOK_PERIOD_S)
     return status
 
 
-def _endings() -> Iterator[signal.Signals]:
+def _termination_signals() -> Iterator[signal.Signals]:
     yield from (signal.SIGINT, signal.SIGTERM)
-    # Who starts us with nohup means that a terminal may close.
+    # Under nohup we are meant to survive the terminal.
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         yield signal.SIGHUP
 
 
 @contextmanager
-def _deaf_to_endings() -> Iterator[None]:
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _endings()}
+def _ignoring_termination() -> Iterator[None]:
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _termination_signals()}
     try:
         yield
     finally:
@@ -85,36 +85,36 @@ def _deaf_to_endings() -> Iterator[None]:
 
 
 def _end(process: "subprocess.Popen[bytes]", grace_s: float) -> None:
-    family = _Family(process)
-    family.look()
+    tree = _Tree(process)
+    tree.look()
     _interrupt(process)
-    if not family.ends_within(grace_s):
-        family.kill()
-        family.ends_within(_KILLED_TIMEOUT_S)
+    if not tree.ends_within(grace_s):
+        tree.kill()
+        tree.ends_within(_KILLED_TIMEOUT_S)
 
 
 def _interrupt(process: "subprocess.Popen[bytes]") -> None:
-    # On Windows the console tells all programs in it, and a program that shares it cannot be told alone.
+    # On Windows the console signals all programs in it, and none of them can be signalled alone.
     if sys.platform != "win32":
         process.send_signal(signal.SIGINT)
 
 
-class _Family:
-    """A process and every descendant that was seen, also those whose parents have ended since."""
+class _Tree:
+    """A process and all descendants seen so far, including those whose parents have ended since."""
 
     def __init__(self, process: "subprocess.Popen[bytes]"):
         self._process = process
         self._members: set[psutil.Process] = set()
 
     def look(self) -> None:
-        """Learn who is there now; those who have ended are nobody's parents."""
+        """Add the descendants that exist now; a process that has ended no longer lists its children."""
         if self._process.poll() is None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 root = psutil.Process(self._process.pid)
                 self._members |= {root, *root.children(recursive=True)}
 
     def ends_within(self, seconds: float) -> bool:
-        """Wait for everybody's end, so long at most; tells whether it has come."""
+        """Wait at most this long for all to end; returns whether they have."""
         deadline = time.monotonic() + seconds
         while self._living():
             if time.monotonic() > deadline:
@@ -124,13 +124,13 @@ class _Family:
         return True
 
     def kill(self) -> None:
-        """End at once whoever is left."""
+        """Kill what is left."""
         for member in self._living():
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
 
     def _living(self) -> list[psutil.Process]:
-        self._process.poll()  # what has ended is a zombie until it is asked for its status
+        self._process.poll()  # reaps it if it has ended
         return [member for member in self._members if _lives(member)]
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from models.echomimic.variants import DEFAULTS
+from models.echomimic.weights.variants import DEFAULTS
 from models.params import GenerationParams
 
 APP_NAME = "echomimic"

@@ -17,6 +17,7 @@ from tests.chaos.faults import FAULTS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 RELIABILITY = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
 PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
@@ -65,6 +66,23 @@ def test_the_documented_limits_are_those_of_the_form():
 def test_every_error_is_documented():
     kinds = {error.type for error in vars(errors).values() if hasattr(error, "type")}
     assert kinds <= set(re.findall(r"`([a-z_]+)`", API))
+
+
+def test_every_module_has_its_line_in_the_architecture():
+    def is_room(path):
+        return path.parent.relative_to(ROOT).parts[:2] not in (("models", "preview"), ("models", "echomimic"))
+
+    found = [path for package in ("models", "serve_app") for path in (ROOT / package).rglob("*.py")]
+    for path in found:
+        if path.stem == "__init__" or not is_room(path):
+            continue
+        room = path.parent.relative_to(ROOT).as_posix()
+        heading, name = (
+            ("serve_app/api", f"middleware/{path.stem}") if room.endswith("middleware") else (room, path.stem)
+        )
+        section = re.search(rf"^### `{heading}`$(.*?)^##", ARCHITECTURE, re.DOTALL | re.MULTILINE)
+        assert section, f"docs/architecture.md has no section `{heading}`"
+        assert name in rows(section[1]), path
 
 
 def test_the_shipped_configuration_builds():

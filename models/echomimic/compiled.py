@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.echomimic.networks import Networks
+from models.echomimic.networks.build import Networks
 
 RUN_ONLY = "eager_on_recompile"
 

@@ -16,22 +16,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.echomimic.batches import most_pictures, most_windows
-from models.echomimic.checkpoints import load
 from models.echomimic.compiled import compile_networks
-from models.echomimic.config import OFFICIAL, Architecture
-from models.echomimic.layout import Variant
-from models.echomimic.lock import read_lock
-from models.echomimic.memory import pieces_at_once, ran_out, visiting
-from models.echomimic.networks import Networks
-from models.echomimic.pictures import decode
+from models.echomimic.latents import decode
+from models.echomimic.memory import (
+    most_pictures,
+    most_windows,
+    pieces_at_once,
+    ran_out,
+    smaller,
+    visiting,
+)
+from models.echomimic.networks.build import Networks
+from models.echomimic.networks.config import OFFICIAL, Architecture
 from models.echomimic.pipeline import check, condition, denoised, pictures
 from models.echomimic.sampler import Conditioning, Sampling, starting_noise
-from models.echomimic.sizes import smaller
-from models.errors import Cancelled, OutOfMemory, ParameterError
+from models.echomimic.weights.checkpoints import load
+from models.echomimic.weights.lock import read_lock
+from models.echomimic.weights.variants import Variant
+from models.engine import Control, Scene
+from models.errors import OutOfMemory, ParameterError
 from models.params import GenerationParams
-from models.portrait import Portrait
-from models.speech import SAMPLE_RATE, Speech
+from models.speech import SAMPLE_RATE
 
 Precision = Literal["bf16", "fp16", "fp32"]
 DTYPES: dict[Precision, torch.dtype] = {
@@ -126,40 +131,32 @@ class EchoMimicEngine:
 
         compile_networks(self._networks, rehearse)
 
-    def touch(self) -> None:
+    def check_device(self) -> None:
         """Have the device compute something, however little, beside the work in progress.
 
         Raises:
-            RuntimeError: it does not compute any more, as after an illegal memory access.
+            RuntimeError: it stopped responding, as CUDA does after an illegal memory access.
         """
         # On a stream of its own: on the common one it would wait for all that is queued there.
         with torch.cuda.stream(self._side_stream):
             self._pulse.add_(1).item()
 
-    def frames(
-        self,
-        portrait: Portrait,
-        speech: Speech,
-        params: GenerationParams,
-        frame_count: int,
-        on_progress: Callable[[float], None],
-        should_stop: Callable[[], bool],
-    ) -> Iterator[np.ndarray]:
-        """Yield `frame_count` frames, uint8 RGB [n, height, width, 3].
+    def frames(self, scene: Scene, control: Control) -> Iterator[np.ndarray]:
+        """Yield `scene.frame_count` frames, uint8 RGB [n, height, width, 3].
 
-        The whole video is denoised before its first frame is decoded. `should_stop` is asked before every
-        batch of windows and before every block of frames.
+        The whole video is denoised before its first frame is decoded. `control` is asked before every batch
+        of windows and before every block of frames.
 
         Raises:
             ParameterError: the model cannot do this, or the device's memory is too small for it; it then
                 says what would fit.
             OutOfMemory: the memory is too small for anything.
-            Cancelled: `should_stop` returned True.
+            Cancelled: the caller asked to stop.
         """
-        check(self._architecture, params.width, params.height, frame_count, _sampling(params))
-        progress = _Progress(params, on_progress, should_stop)
+        params = scene.params
+        check(self._architecture, params.width, params.height, scene.frame_count, _sampling(params))
         try:
-            yield from self._frames(portrait, speech, params, frame_count, progress)
+            yield from self._frames(scene, _Progress(params, control))
             return
         except RuntimeError as error:
             if not ran_out(error):
@@ -167,16 +164,10 @@ class EchoMimicEngine:
         # Behind the block: the error holds what filled the memory.
         raise self._too_large(params)
 
-    def _frames(
-        self,
-        portrait: Portrait,
-        speech: Speech,
-        params: GenerationParams,
-        frame_count: int,
-        progress: "_Progress",
-    ) -> Iterator[np.ndarray]:
+    def _frames(self, scene: Scene, progress: "_Progress") -> Iterator[np.ndarray]:
+        params, frame_count = scene.params, scene.frame_count
         progress.stop_if_asked()
-        told = self._told(portrait.image, portrait.mask, speech.samples, params)
+        told = self._told(scene.portrait.image, scene.portrait.mask, scene.speech.samples, params)
         progress.denoising(0.0)
         # As many as the published loop has tokens for. The two or three beyond the end shape the others: the
         # noise is drawn for all frames at once, and the ring of windows closes over them.
@@ -259,16 +250,11 @@ class EchoMimicEngine:
     def _too_large(self, params: GenerationParams) -> ParameterError | OutOfMemory:
         """Find out, by trying, what the memory is large enough for."""
         fits = next((less for less in smaller(params, self._architecture) if self._fits(less.params)), None)
-        asked = f"{params.width} × {params.height} pixels with windows of {params.context_frames} frames"
+        size = {"width": params.width, "height": params.height, "context_frames": params.context_frames}
         if fits is None:
-            return OutOfMemory(
-                f"the memory of {self.device} is too small for {asked}, and for anything smaller; "
-                "another program may be holding it"
-            )
+            return OutOfMemory("out_of_memory", device=self.device, **size)
         return ParameterError(
-            f"the memory of {self.device} is too small for {asked}; {fits.words} would fit",
-            field=fits.field,
-            allowed=fits.words,
+            "memory_too_small", field=fits.field, device=self.device, fits=fits.words, **size
         )
 
     def _fits(self, params: GenerationParams) -> bool:
@@ -304,19 +290,13 @@ class EchoMimicEngine:
 class _Progress:
     """Between the stages' own shares and the whole, and between a wish to stop and the error it becomes."""
 
-    def __init__(
-        self, params: GenerationParams, on_progress: Callable[[float], None], should_stop: Callable[[], bool]
-    ):
+    def __init__(self, params: GenerationParams, control: Control):
         visits = params.context_frames / (params.context_frames - params.context_overlap)
         halves = 2 if params.cfg > 1 else 1
         denoising = params.steps * visits * halves
         self._denoised = denoising / (denoising + DECODING)
-        self._on_progress = on_progress
-        self._should_stop = should_stop
-
-    def stop_if_asked(self) -> None:
-        if self._should_stop():
-            raise Cancelled("stopped on request")
+        self._on_progress = control.progress
+        self.stop_if_asked = control.stop_if_asked
 
     def denoising(self, share: float) -> None:
         self.stop_if_asked()

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.echomimic.config import Architecture
-from models.echomimic.networks import Networks
-from models.echomimic.pictures import Copy, decode, encode, quantise
+from models.echomimic.latents import Copy, decode, encode, quantise
+from models.echomimic.networks.build import Networks
+from models.echomimic.networks.config import Architecture
 from models.echomimic.sampler import Conditioning, Sampling, Tick, denoise
 from models.echomimic.speech_features import speech_tokens
 from models.echomimic.windows import windows
 from models.errors import ParameterError
+from models.params import LIMITS
 
 
 @torch.inference_mode()
@@ -90,25 +91,18 @@ def check(architecture: Architecture, width: int, height: int, frame_count: int,
     scale = architecture.latent_scale
     for field, side in (("width", width), ("height", height)):
         if side % scale:
-            raise ParameterError(
-                f"{field} is {side}, but must be a multiple of {scale}",
-                field=field,
-                allowed=f"multiples of {scale}",
-            )
+            raise ParameterError("not_a_multiple", field=field, value=side, multiple=scale)
     if sampling.context_frames > architecture.max_frames:
         raise ParameterError(
-            f"context_frames is {sampling.context_frames}, but the model knows at most"
-            f" {architecture.max_frames} positions in time",
+            "context_frames_too_many",
             field="context_frames",
-            allowed=f"1 to {architecture.max_frames}",
+            value=sampling.context_frames,
+            most=architecture.max_frames,
         )
     windows(frame_count, sampling.context_frames, sampling.context_overlap)
-    if frame_count < 2:
-        raise ParameterError(
-            f"length is {frame_count} frame, but motion needs at least 2",
-            field="length",
-            allowed="2 or more",
-        )
+    least = LIMITS.length.least
+    if frame_count < least:
+        raise ParameterError("length_too_short", field="length", length=frame_count, least=least)
 
 
 def _locate(face_locator: nn.Module, mask: np.ndarray) -> Tensor:

@@ -10,8 +10,8 @@ import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 
-from models.echomimic.attention import KeyValue
-from models.echomimic.denoiser import DenoisingNet
+from models.echomimic.networks.attention import KeyValue
+from models.echomimic.networks.denoiser import DenoisingNet
 from models.echomimic.speech_features import SpeechTokens
 from models.echomimic.windows import FRAMES_PER_TURN, windows
 

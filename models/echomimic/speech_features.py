@@ -9,51 +9,28 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import WhisperConfig
 from transformers.audio_utils import mel_filter_bank
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from models.echomimic.config import AUDIO_CHANNELS, AUDIO_STATES
+from models.echomimic.networks.config import AUDIO_CHANNELS, AUDIO_STATES
+from models.echomimic.networks.speech_encoder import (
+    ENCODER_FRAMES,
+    ENCODER_ROWS,
+    ENCODER_STRIDE,
+    MEL_BANDS,
+    SpeechEncoder,
+)
 from models.speech import SAMPLE_RATE, as_floats
 
 # Whisper's front end (Radford et al. 2022, section 2.2)
 WINDOW = SAMPLE_RATE * 25 // 1000  # samples under one analysis window
 HOP = SAMPLE_RATE * 10 // 1000  # samples between two of them
-MEL_BANDS = 80
 DYNAMIC_RANGE = 8.0  # powers of ten kept below the loudest moment of the whole speech
 FLOOR = 1e-10
 
-ENCODER_FRAMES = 30 * SAMPLE_RATE // HOP  # mel frames the encoder takes at once
-ENCODER_STRIDE = 2  # mel frames per feature row
-ENCODER_ROWS = ENCODER_FRAMES // ENCODER_STRIDE
 SAMPLES_PER_ROW = HOP * ENCODER_STRIDE
 ROWS_PER_SECOND = SAMPLE_RATE // SAMPLES_PER_ROW
 
 ROWS_BEFORE, ROWS_AFTER = 4, 5  # around a video frame's own row
-
-
-class SpeechEncoder(WhisperEncoder):
-    """Whisper-tiny's encoder, read between its layers."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            WhisperConfig(
-                num_mel_bins=MEL_BANDS,
-                d_model=AUDIO_CHANNELS,
-                encoder_layers=AUDIO_STATES - 1,
-                encoder_attention_heads=6,
-                encoder_ffn_dim=4 * AUDIO_CHANNELS,
-                max_source_positions=ENCODER_ROWS,
-            )
-        )
-
-    def states(self, mel: Tensor) -> Tensor:
-        """[1, 80, 3000] log-mel to [1500, 5, 384]: the stem's output and each block's, no final norm."""
-        stem = nn.functional.gelu(self.conv2(nn.functional.gelu(self.conv1(mel))))
-        states = [stem.transpose(1, 2) + self.embed_positions.weight]
-        for layer in self.layers:
-            states.append(layer(states[-1], None))
-        return torch.cat(states).transpose(0, 1)
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,17 @@
 """The preview engine: warps the portrait on the CPU, no weights and no GPU."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 
-from models.errors import Cancelled, ImageError
-from models.params import GenerationParams
-from models.portrait import Portrait
+from models.engine import Control, Scene
+from models.errors import ImageError
 from models.preview.acting import act
 from models.preview.puppet import Puppet
 from models.preview.voice import listen
-from models.speech import SAMPLE_RATE, Speech
+from models.speech import SAMPLE_RATE
 
 BLOCK = 8  # frames held at a time
 DRAWN_AT_ONCE = 2  # frames; encoding takes a third of what drawing takes, and two cores are to be used
@@ -30,34 +29,27 @@ class PreviewEngine:
         cv2.setNumThreads(1)
         listen(np.zeros(SAMPLE_RATE, np.float32))  # loads what librosa compiles: seconds, once a process
 
-    def frames(
-        self,
-        portrait: Portrait,
-        speech: Speech,
-        params: GenerationParams,
-        frame_count: int,
-        on_progress: Callable[[float], None],
-        should_stop: Callable[[], bool],
-    ) -> Iterator[np.ndarray]:
-        """Yield `frame_count` frames, uint8 RGB [n, height, width, 3], n up to `BLOCK`.
+    def frames(self, scene: Scene, control: Control) -> Iterator[np.ndarray]:
+        """Yield `scene.frame_count` frames, uint8 RGB [n, height, width, 3], n up to `BLOCK`.
 
-        The mouth follows the speech; `params.seed` decides when the eyes blink and how the head sways.
+        The mouth follows the speech; the seed decides when the eyes blink and how the head sways.
 
         Raises:
             ImageError: no face was found in the portrait.
-            Cancelled: `should_stop` returned True.
+            Cancelled: the caller asked to stop.
         """
+        portrait, params = scene.portrait, scene.params
         if portrait.landmarks is None:
-            raise ImageError(
-                "no face was found in reference_image; the preview engine needs one",
-                allowed="a photo of one face, seen from the front, well lit and not covered",
-            )
+            raise ImageError("face_required")
         puppet = Puppet(portrait.image, portrait.landmarks)
-        poses = act(speech.beginning(params.length / params.fps), params.fps, frame_count, params.seed)
+        speech = scene.speech.beginning(params.length / params.fps)
+        poses = act(speech, params.fps, scene.frame_count, params.seed)
         with ThreadPoolExecutor(DRAWN_AT_ONCE, thread_name_prefix="preview") as threads:
-            for start in range(0, frame_count, BLOCK):
-                if should_stop():
-                    raise Cancelled("stopped while the preview was drawn")
+            for start in range(0, scene.frame_count, BLOCK):
+                control.stop_if_asked()
                 block = poses[start : start + BLOCK]
                 yield np.stack(list(threads.map(puppet.draw, block)))
-                on_progress((start + len(block)) / frame_count)
+                control.progress((start + len(block)) / scene.frame_count)
+
+    def check_device(self) -> None:
+        """Do nothing: a CPU that stopped computing could not say so."""

@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 from serve_app.errors import ConfigError, KeysUnavailable
 from serve_app.storage import private_file
 
-# By it people, and scanners that look for leaked secrets, tell what a key is for.
+# Tells people, and scanners that look for leaked secrets, what the key is for.
 PREFIX = "echomimic_"
 
 _KEY_BYTES = 32
@@ -47,7 +47,7 @@ _JSON: TypeAdapter[Keys] = TypeAdapter(Keys)
 
 
 class KeyFile:
-    """The file, for those who change it.
+    """The file of keys, for whoever changes it.
 
     Args:
         path: a JSON list of keys; created by the first `add`.
@@ -71,7 +71,7 @@ class KeyFile:
             raise ConfigError(f"api_keys: {self._path} cannot be read: {error}") from error
 
     def add(self, name: str, *, admin: bool) -> str:
-        """Make a key for a name that has none; returns the key, which nobody can tell afterwards.
+        """Make a key for a name that has none; returns the key, which cannot be recovered later.
 
         Raises:
             ConfigError: the name has a key, or is not a name; the file cannot be read.
@@ -88,7 +88,7 @@ class KeyFile:
         return key
 
     def revoke(self, name: str) -> None:
-        """Make the key of this name worthless.
+        """Revoke the key of this name.
 
         Raises:
             ConfigError: no key has this name; the file cannot be read.
@@ -104,14 +104,14 @@ class KeyFile:
 
     def _change(self, change: Callable[[Keys], Keys]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # Else of two changes at the same time one would be lost, perhaps a revocation.
+        # Without the lock, one of two simultaneous changes would be lost, perhaps a revocation.
         with FileLock(self._path.with_name(self._path.name + ".lock")):
             keys = self.read() if self._path.exists() else ()
             private_file.replace(self._path, _JSON.dump_json(change(keys), indent=1))
 
 
 class ApiKeys:
-    """The keys as they are at this moment: a change of the file counts from the next request on.
+    """The keys as they are now: a change of the file applies from the next request on.
 
     Args:
         path: the file of keys. While it is missing or broken nobody gets in, and the log says why.
@@ -130,9 +130,7 @@ class ApiKeys:
         return self._refresh() is not None
 
     def find(self, key: str) -> ApiKey | None:
-        """The entry of a key that was sent, or None if it is not known.
-
-        Takes as long for every key.
+        """The entry of a key that was sent, or None if it is unknown; takes equally long for every key.
 
         Raises:
             KeysUnavailable: the file is missing or broken.
@@ -158,7 +156,7 @@ class ApiKeys:
         return keys
 
     def _refresh(self) -> Keys | None:
-        # Before the file is read: what is written meanwhile is then seen the next time.
+        # Taken before the file is read, so that a change in between is noticed next time.
         version = _version(self._path)
         if version != self._version:
             self._version = version
@@ -179,20 +177,20 @@ def _entry(name: str, key: str, admin: bool) -> ApiKey:
         return ApiKey(name=name, sha256=_digest(key), admin=admin, created_at=created_at)
     except ValidationError:
         allowed = "up to 64 letters, digits and . _ @ -, beginning with a letter or digit"
-        raise ConfigError(f"{name!r} cannot be the name of a key: {allowed}") from None
+        raise ConfigError(f"{name!r} cannot be the name of a key; allowed are {allowed}") from None
 
 
 def _digest(key: str) -> str:
-    # 256 random bits cannot be guessed, however fast the hash: the slow hashes are for passwords, which
-    # people choose, and would cost every request some 100 ms.
+    # 256 random bits cannot be guessed, however fast the hash. Slow hashes are for passwords that people
+    # choose, and would cost every request some 100 ms.
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def _version(path: Path) -> tuple[int, ...] | None:
-    """Differs when the file differs."""
+    """Changes whenever the file does."""
     try:
         status = os.stat(path)
     except OSError:
         return None
-    # The time of a change of its owner or mode as well: they may let us read it now.
+    # st_ctime covers changes of owner and mode, after which the file may have become readable.
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

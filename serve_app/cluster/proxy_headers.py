@@ -1,4 +1,4 @@
-"""Keeps from Serve's HTTP proxy the request headers that it would heed. Knows nothing of the routes."""
+"""Removes the request headers that Serve's HTTP proxy would act on. Knows nothing of the routes."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,8 @@ from ray.serve._private.constants import (
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-# What this release of Serve reads before any code of ours, and so before Host header and API key.
-HEEDED = (
+# What this release of Serve reads before any code of ours, and so before Host header and API key are checked.
+READ_BY_SERVE = (
     SERVE_HTTP_REQUEST_ID_HEADER,
     SERVE_SESSION_ID,
     SERVE_MULTIPLEXED_MODEL_ID,
@@ -23,15 +23,15 @@ HEEDED = (
 
 
 def middlewares() -> list[Middleware]:
-    """What serve_config.yaml has each proxy call when it starts, and put around itself."""
-    return [Middleware(HeaderRemovalMiddleware, HEEDED)]
+    """Called by each proxy when it starts, as serve_config.yaml says; the proxy wraps itself in them."""
+    return [Middleware(HeaderRemovalMiddleware, READ_BY_SERVE)]
 
 
 class HeaderRemovalMiddleware:
-    """Passes requests on without these headers.
+    """Passes requests on without these headers, none of which this service uses.
 
-    The proxy fails at a value that is not UTF-8, for two of them leaving a little in memory each time, and
-    by one a client could have its request given up as timed out. This service uses none.
+    The proxy fails on values that are not UTF-8, for two of them leaking a little memory each time; with
+    another one a client could make it abandon a request.
 
     Args:
         names: in any case; `-` and `_` are the same, as they are for Serve.

@@ -1,4 +1,4 @@
-"""Keeps on the loopback interface what each of Serve's replicas listens on. Knows nothing of its work."""
+"""Keeps the port that each Serve replica opens on the loopback interface. Knows nothing of its work."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from ray.serve._private import replica
 
 
 def keep_on_loopback() -> None:
-    """Have the replica that this process becomes listen on the loopback interface only.
+    """Make the replica in this process listen on the loopback interface only.
 
-    Called by its constructor: Serve opens a port when that has ended. What is sent there is unpickled, so
-    that whoever reaches it can run code, and Serve would have every interface; nothing in this release tells
-    it otherwise. Nobody misses the port: unless told to, Serve calls replicas as Ray's actors.
+    Called by its constructor, because Serve opens a port right after it. Serve would listen on every
+    interface and unpickle what it receives, so that whoever reaches the port can run code; this release has
+    no setting for it. Nothing else needs the port: by default Serve calls replicas as Ray actors.
     """
     replica.add_port_to_grpc_server = _bind_on_loopback  # type: ignore[attr-defined]  # not its own
 

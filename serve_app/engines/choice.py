@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import ray
 
-from models.echomimic.layout import missing
+from models.echomimic.weights.layout import missing
 from serve_app.settings import DEPLOYMENTS, EchoMimicSettings, EngineName, Settings
 
 logger = logging.getLogger("ray.serve")

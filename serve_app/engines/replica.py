@@ -10,7 +10,7 @@ from models.errors import Cancelled, DiskFull, GenerationError, InputError
 from serve_app.cluster.replica_ports import keep_on_loopback
 from serve_app.engines.attempt import Attempt
 from serve_app.settings import Settings
-from serve_app.storage.local import Storage, is_disk_full
+from serve_app.storage.local import LocalStorage, is_disk_full
 from serve_app.task import Task
 from serve_app.tasks.actor import TaskManagerActor
 from serve_app.tasks.manager_client import ManagerClient
@@ -40,7 +40,7 @@ class EngineReplica:
     def __init__(self, engine: Engine, settings: Settings):
         keep_on_loopback()
         self._engine = engine
-        self._storage = Storage(settings.data_dir)
+        self._storage = LocalStorage(settings.data_dir)
         # A video in the making outlasts any absence of the manager.
         self._manager = ManagerClient(settings, timeout_s=None)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=engine.name)
@@ -62,9 +62,6 @@ class EngineReplica:
             raise RuntimeError(f"the engine did not obey a stop for {_STOP_TIMEOUT_S:g} s")
         if not await self._device_computes():
             raise RuntimeError(f"{self._engine.device} does not compute any more")
-
-    def _touch_device(self) -> None:
-        """Raise where the engine's device does not compute any more; a CPU that does not cannot say so."""
 
     async def _make_video(self, task: Task) -> None:
         attempt = Attempt(task, self._engine, self._storage)
@@ -104,7 +101,7 @@ class EngineReplica:
         else:
             report = attempt.report()
             if not await self._manager.call(TaskManagerActor.complete, report, video):
-                self._storage.video(task.id, video).unlink(missing_ok=True)
+                self._storage.remove_video(task.id, video)
 
     async def _reason(self, task: Task, error: Exception) -> str:
         """Why an attempt failed by no fault of its input that we know of."""
@@ -120,7 +117,7 @@ class EngineReplica:
         """Once it does not, it never will: after an error such as an illegal access, CUDA is of no use."""
         if not self._device_lost:
             try:
-                await asyncio.wait_for(asyncio.to_thread(self._touch_device), _TOUCH_TIMEOUT_S)
+                await asyncio.wait_for(asyncio.to_thread(self._engine.check_device), _TOUCH_TIMEOUT_S)
             except Exception:
                 logger.exception("%s does not compute any more", self._engine.device)
                 self._device_lost = True
@@ -149,11 +146,11 @@ class EchoMimic(EngineReplica):
 
     def __init__(self, settings: Settings):
         # Imported here: only these replicas need torch.
-        from models.echomimic.config import PRESETS
         from models.echomimic.engine import EchoMimicEngine
+        from models.echomimic.networks.config import PRESETS
 
         chosen = settings.echomimic
-        self._diffusion, warnings = EchoMimicEngine.load(
+        engine, warnings = EchoMimicEngine.load(
             chosen.weights_dir,
             "cuda:0" if chosen.num_gpus else "cpu",
             variant=chosen.variant,
@@ -164,7 +161,4 @@ class EchoMimic(EngineReplica):
         )
         for warning in warnings:
             logger.warning(warning)
-        super().__init__(self._diffusion, settings)
-
-    def _touch_device(self) -> None:
-        self._diffusion.touch()
+        super().__init__(engine, settings)

@@ -14,7 +14,7 @@ from ray.serve.schema import ApplicationStatus
 from serve_app.cluster.health import Health, examine
 from serve_app.errors import ApiError
 from serve_app.settings import Settings
-from serve_app.storage.local import Storage
+from serve_app.storage.local import LocalStorage
 from serve_app.task import Task, TaskReport
 from serve_app.tasks.journal import Journal
 from serve_app.tasks.manager import TaskManager
@@ -71,7 +71,7 @@ class TaskManagerActor:
     async def __init__(self, settings: Settings):  # type: ignore[misc]  # Ray awaits it, in the actor's event loop
         self._settings = settings
         self._health = Health()
-        storage = Storage(settings.data_dir)
+        storage = LocalStorage(settings.data_dir)
         journal = Journal(settings.journal_url)
         self._manager = TaskManager(
             journal,

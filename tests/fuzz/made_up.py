@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from serve_app.cluster.proxy_headers import HEEDED
+from serve_app.cluster.proxy_headers import READ_BY_SERVE
 from tests.fuzz.images import portrait, saved
 from tests.fuzz.sounds import wav
 
@@ -92,7 +92,7 @@ class OddHeaders(HTTPAdapter):
         if sent.startswith("multipart/form-data") and self._dice.random() < ODD_CHARSETS:
             request.headers["Content-Type"] = f"{sent}; charset={self._dice.choice(CHARSETS)}"
         if self._dice.random() < UNREADABLE_HEADERS:
-            request.headers[self._dice.choice(HEEDED)] = "\xff"  # is sent as this one byte
+            request.headers[self._dice.choice(READ_BY_SERVE)] = "\xff"  # is sent as this one byte
 
 
 class Requests:

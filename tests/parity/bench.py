@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from models.echomimic.checkpoints import load
-from models.echomimic.config import OFFICIAL, TINY, Architecture
-from models.echomimic.layout import Variant
-from models.echomimic.networks import Networks
+from models.echomimic.networks.build import Networks
+from models.echomimic.networks.config import OFFICIAL, TINY, Architecture
+from models.echomimic.weights.checkpoints import load
+from models.echomimic.weights.variants import Variant
 from tests.parity.rows import Broken
 from tests.parity.rules import Rules, speech_signal
 

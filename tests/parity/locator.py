@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import torch
 
-from models.echomimic.config import OFFICIAL
-from models.echomimic.networks import face_locator
+from models.echomimic.networks.build import face_locator
+from models.echomimic.networks.config import OFFICIAL
 from tests.parity.bench import Bench
 from tests.parity.rows import AnyRow, compare
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.echomimic.checkpoints import published_names
-from models.echomimic.config import Architecture
-from models.echomimic.networks import Networks, build
+from models.echomimic.networks.build import Networks, build
+from models.echomimic.networks.config import Architecture
+from models.echomimic.weights.checkpoints import published_names
 
 TAGS = {
     "vae": "vae",

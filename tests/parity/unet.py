@@ -7,10 +7,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from models.echomimic.attention import KeyValue
-from models.echomimic.config import TINY
-from models.echomimic.networks import face_locator
-from models.echomimic.reference import Bank, ReferenceNet
+from models.echomimic.networks.attention import KeyValue
+from models.echomimic.networks.build import face_locator
+from models.echomimic.networks.config import TINY
+from models.echomimic.networks.reference import Bank, ReferenceNet
 from tests.parity.bench import Arrays, Bench, Facts
 from tests.parity.rows import AnyRow, compare, compare_statistics
 from tests.parity.rules import Rules

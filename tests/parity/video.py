@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.echomimic.networks import Networks
-from models.echomimic.pictures import decode, encode
+from models.echomimic.latents import decode, encode
+from models.echomimic.networks.build import Networks
 from models.echomimic.pipeline import condition
 from models.echomimic.sampler import Conditioning, Sampling, denoise, schedule, starting_noise
 from models.echomimic.windows import windows

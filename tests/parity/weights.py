@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from models.echomimic.checkpoints import published_names
+from models.echomimic.weights.checkpoints import published_names
 from tests.parity.bench import Bench, Facts
 from tests.parity.rows import AnyRow, LeftOut, compare, compare_statistics
 from tests.parity.rules import TAGS

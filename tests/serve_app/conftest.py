@@ -82,8 +82,8 @@ def small_journal(small_journal_url: str) -> Iterator[Journal]:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of made-up weights for EchoMimic's small sibling."""
     pytest.importorskip("torch")
-    from models.echomimic.config import TINY
-    from tests.models.echomimic.published import write_layout
+    from models.echomimic.networks.config import TINY
+    from tests.models.echomimic.weights.published import write_layout
     from tests.parity.rules import Rules
 
     folder = tmp_path_factory.mktemp("weights")

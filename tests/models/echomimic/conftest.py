@@ -5,12 +5,12 @@ from importlib.util import find_spec
 import pytest
 
 # A laptop that only previews has no torch.
-collect_ignore_glob = [] if find_spec("torch") else ["test_*.py"]
+collect_ignore_glob = [] if find_spec("torch") else ["*test_*.py"]
 
 
 @pytest.fixture(scope="session")
 def networks():
-    from models.echomimic.config import TINY
+    from models.echomimic.networks.config import TINY
     from tests.parity.rules import Rules
 
     return Rules().networks(TINY)
@@ -19,7 +19,7 @@ def networks():
 @pytest.fixture(scope="session")
 def layout(networks, tmp_path_factory):
     """A folder with the tiny networks' weights as they are published."""
-    from tests.models.echomimic.published import write_layout
+    from tests.models.echomimic.weights.published import write_layout
 
     folder = tmp_path_factory.mktemp("layout")
     write_layout(networks, folder)

@@ -14,13 +14,14 @@ from diffusers.models.embeddings import SinusoidalPositionalEmbedding
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 
-from models.echomimic import attention, sampler
-from models.echomimic.attention import TransformerBlock
-from models.echomimic.denoiser import DenoisingNet
-from models.echomimic.motion import MotionModule
-from models.echomimic.reference import ReferenceNet
+from models.echomimic import sampler
+from models.echomimic.networks import attention
+from models.echomimic.networks.attention import TransformerBlock
+from models.echomimic.networks.denoiser import DenoisingNet
+from models.echomimic.networks.motion import MotionModule
+from models.echomimic.networks.reference import ReferenceNet
+from models.echomimic.networks.unet import UNet
 from models.echomimic.speech_features import SpeechEncoder, SpeechTokens
-from models.echomimic.unet import UNet
 
 Mistake = Callable[[pytest.MonkeyPatch], None]
 

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from models.echomimic import batches
+from models.echomimic import memory
 from models.echomimic.compiled import compile_networks
-from models.echomimic.config import TINY
 from models.echomimic.engine import EchoMimicEngine
+from models.echomimic.networks.config import TINY
+from models.engine import Control, Scene
 from models.params import GenerationParams
 from models.portrait import Portrait
 from models.speech import Speech
@@ -41,7 +42,8 @@ def player(engine: EchoMimicEngine) -> Play:
     def play(params: GenerationParams) -> np.ndarray:
         side = params.width, params.height
         portrait = Portrait(picture(*side, ""), box_mask(*side), landmarks=None)
-        blocks = engine.frames(portrait, speech, params, params.length, lambda share: None, lambda: False)
+        scene = Scene(portrait, speech, params, params.length)
+        blocks = engine.frames(scene, Control(lambda share: None, lambda: False))
         return np.concatenate(list(blocks)).astype(int)
 
     return play
@@ -51,8 +53,8 @@ def player(engine: EchoMimicEngine) -> Play:
 def few_frames_at_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         pixels = PARAMS.width * PARAMS.height
-        patch.setattr(batches, "MOST_PIXELS_DENOISED", {"cpu": MOST_FRAMES * pixels})
-        patch.setattr(batches, "MOST_PIXELS_DECODED", {"cpu": 2 * pixels})
+        patch.setattr(memory, "MOST_PIXELS_DENOISED", {"cpu": MOST_FRAMES * pixels})
+        patch.setattr(memory, "MOST_PIXELS_DECODED", {"cpu": 2 * pixels})
         yield
 
 

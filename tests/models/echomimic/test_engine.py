@@ -15,20 +15,22 @@ import numpy as np
 import pytest
 import torch
 
-from models.echomimic import batches
 from models.echomimic import engine as engine_module
-from models.echomimic.checkpoints import load
-from models.echomimic.config import TINY
+from models.echomimic import memory
 from models.echomimic.engine import EchoMimicEngine, Precision
-from models.echomimic.lock import Lock, LockedFile
-from models.echomimic.networks import Networks
-from models.echomimic.pictures import quantise
+from models.echomimic.latents import quantise
+from models.echomimic.networks.build import Networks
+from models.echomimic.networks.config import TINY
 from models.echomimic.sampler import Conditioning
 from models.echomimic.speech_features import speech_features
+from models.echomimic.weights.checkpoints import load
+from models.echomimic.weights.lock import Lock, LockedFile
+from models.engine import Control, Scene
 from models.errors import Cancelled, CheckpointError, OutOfMemory, ParameterError
 from models.params import GenerationParams
-from models.pipeline import GeneratedVideo, Progress, generate_video
+from models.pipeline import generate_video
 from models.portrait import Portrait
+from models.progress import Progress
 from models.speech import Speech, load_speech
 from tests.parity.rules import box_mask, picture, speech_signal
 
@@ -57,16 +59,16 @@ def speech() -> Speech:
 @pytest.fixture
 def generate(
     engine: EchoMimicEngine, astronaut_file: Path, speech_file: Path, tmp_path: Path
-) -> Callable[..., GeneratedVideo]:
+) -> Callable[..., None]:
     """The whole way from two uploads to video.mp4."""
 
     def run(
         params: GenerationParams = PARAMS,
         on_progress: Callable[[Progress], None] = lambda progress: None,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> GeneratedVideo:
+    ) -> None:
         output = tmp_path / "video.mp4"
-        return generate_video(engine, astronaut_file, speech_file, output, params, on_progress, should_stop)
+        generate_video(engine, astronaut_file, speech_file, output, params, on_progress, should_stop)
 
     return run
 
@@ -74,14 +76,14 @@ def generate(
 @pytest.fixture(autouse=True)
 def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """One window and one picture in a forward pass, as with large pictures."""
-    monkeypatch.setattr(batches, "MOST_PIXELS_DENOISED", {"cpu": 1})
-    monkeypatch.setattr(batches, "MOST_PIXELS_DECODED", {"cpu": 1})
+    monkeypatch.setattr(memory, "MOST_PIXELS_DENOISED", {"cpu": 1})
+    monkeypatch.setattr(memory, "MOST_PIXELS_DECODED", {"cpu": 1})
 
 
 @pytest.fixture
 def several_at_once(one_at_a_time: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "MOST_PIXELS_DENOISED", {"cpu": 2**30})
-    monkeypatch.setattr(batches, "MOST_PIXELS_DECODED", {"cpu": 2**30})
+    monkeypatch.setattr(memory, "MOST_PIXELS_DENOISED", {"cpu": 2**30})
+    monkeypatch.setattr(memory, "MOST_PIXELS_DECODED", {"cpu": 2**30})
 
 
 @dataclass
@@ -123,21 +125,21 @@ def room(networks: Networks) -> Iterator[Callable[[int], None]]:
 def play(
     engine: EchoMimicEngine, portrait: Portrait, speech: Speech, params: GenerationParams, count: int
 ) -> np.ndarray:
-    blocks = engine.frames(portrait, speech, params, count, lambda share: None, lambda: False)
+    scene = Scene(portrait, speech, params, count)
+    blocks = engine.frames(scene, Control(lambda share: None, lambda: False))
     return np.concatenate(list(blocks))
 
 
 def test_two_uploads_become_a_video(
-    generate: Callable[..., GeneratedVideo],
+    generate: Callable[..., None],
     tmp_path: Path,
     decoded_frames: Callable[[Path, int, int], np.ndarray],
 ) -> None:
-    video = generate()
-    assert (video.engine, video.device, video.frames_generated) == ("echomimic", "cpu", 9)
+    generate()
     assert decoded_frames(tmp_path / "video.mp4", 64, 64).shape == (9, 64, 64, 3)
 
 
-def test_progress_moves_with_every_window_and_every_block(generate: Callable[..., GeneratedVideo]) -> None:
+def test_progress_moves_with_every_window_and_every_block(generate: Callable[..., None]) -> None:
     pages: list[Progress] = []
     generate(on_progress=pages.append)
     fractions = [page.fraction for page in pages if page.stage == "generating"]
@@ -146,7 +148,7 @@ def test_progress_moves_with_every_window_and_every_block(generate: Callable[...
 
 
 def test_a_stop_is_obeyed_in_the_middle_of_diffusion(
-    generate: Callable[..., GeneratedVideo], watch: Watch, tmp_path: Path
+    generate: Callable[..., None], watch: Watch, tmp_path: Path
 ) -> None:
     with pytest.raises(Cancelled):
         generate(should_stop=lambda: watch.passes == 2)
@@ -155,7 +157,7 @@ def test_a_stop_is_obeyed_in_the_middle_of_diffusion(
 
 
 def test_the_next_task_does_not_know_of_the_last(
-    generate: Callable[..., GeneratedVideo], watch: Watch, tmp_path: Path
+    generate: Callable[..., None], watch: Watch, tmp_path: Path
 ) -> None:
     generate()
     first = (tmp_path / "video.mp4").read_bytes()
@@ -169,7 +171,8 @@ def test_a_stop_is_obeyed_between_blocks_of_frames(
     engine: EchoMimicEngine, portrait: Portrait, speech: Speech
 ) -> None:
     stop: list[bool] = []
-    blocks = engine.frames(portrait, speech, PARAMS, 9, lambda share: None, lambda: bool(stop))
+    control = Control(lambda share: None, lambda: bool(stop))
+    blocks = engine.frames(Scene(portrait, speech, PARAMS, 9), control)
     next(blocks)
     stop.append(True)
     with pytest.raises(Cancelled):
@@ -245,7 +248,7 @@ def test_several_windows_and_pictures_at_once_are_the_same_video(
 ) -> None:
     together = play(engine, portrait, speech, PARAMS, 9)
     assert watch.passes == PARAMS.steps
-    monkeypatch.setattr(batches, "MOST_PIXELS_DENOISED", {"cpu": 1})
+    monkeypatch.setattr(memory, "MOST_PIXELS_DENOISED", {"cpu": 1})
     singly = play(engine, portrait, speech, PARAMS, 9)
     assert watch.passes == PARAMS.steps + WINDOWS
     assert np.abs(together.astype(int) - singly).max() <= 1
@@ -292,7 +295,7 @@ def test_an_error_that_is_not_of_memory_is_passed_on(
 
 
 def test_speech_beyond_the_last_frame_is_heard(
-    generate: Callable[..., GeneratedVideo],
+    generate: Callable[..., None],
     engine: EchoMimicEngine,
     networks: Networks,
     speech_file: Path,
@@ -454,7 +457,7 @@ def test_weights_that_are_not_what_the_hub_said_are_refused(layout: Path, tmp_pa
 
 
 def test_a_device_that_computes_passes_its_health_check(engine: EchoMimicEngine) -> None:
-    engine.touch()
+    engine.check_device()
 
 
 def test_a_device_that_computes_no_more_fails_its_health_check(
@@ -467,4 +470,4 @@ def test_a_device_that_computes_no_more_fails_its_health_check(
 
     monkeypatch.setattr(torch.Tensor, "add_", broken)
     with pytest.raises(RuntimeError, match="illegal memory access"):
-        engine.touch()
+        engine.check_device()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.echomimic.config import TINY
-from models.echomimic.networks import Networks
-from models.echomimic.pictures import quantise
+from models.echomimic.latents import quantise
+from models.echomimic.networks.build import Networks
+from models.echomimic.networks.config import TINY
 from models.echomimic.pipeline import check, condition, denoised, pictures
 from models.echomimic.sampler import Sampling, starting_noise
 from models.errors import ParameterError

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models.echomimic.attention import KeyValue
-from models.echomimic.networks import Networks
+from models.echomimic.networks.attention import KeyValue
+from models.echomimic.networks.build import Networks
 from models.echomimic.pipeline import condition
 from models.echomimic.sampler import Conditioning, Sampling, Step, denoise, starting_noise
 from models.errors import Cancelled

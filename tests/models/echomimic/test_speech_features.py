@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.echomimic.networks import Networks
+from models.echomimic.networks.build import Networks
 from models.echomimic.speech_features import (
     SpeechTokens,
     _mel_filters,

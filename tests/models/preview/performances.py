@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from models.engine import Control, Scene
 from models.params import GenerationParams
 from models.portrait import load_portrait
 from models.preview import PreviewEngine
@@ -50,7 +51,6 @@ def perform(image: Image.Image, clip_name: str, folder: Path) -> Performance:
     path, params, speech = folder / "portrait.png", GenerationParams(), clip(clip_name)
     image.save(path)
     count = int(speech.duration * params.fps)
-    frames = PreviewEngine().frames(
-        load_portrait(path, params), speech, params, count, lambda share: None, never
-    )
+    scene = Scene(load_portrait(path, params), speech, params, count)
+    frames = PreviewEngine().frames(scene, Control(lambda share: None, never))
     return Performance(speech, params.fps, watch(frames))

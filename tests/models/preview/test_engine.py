@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.engine import Control, Scene
 from models.errors import Cancelled, ImageError
 from models.params import GenerationParams
 from models.portrait import Portrait
@@ -19,8 +20,8 @@ SMALL = GenerationParams(width=128, height=128)
 
 
 def play(portrait: Portrait, speech: Speech, params: GenerationParams, count: int) -> np.ndarray:
-    engine = PreviewEngine()
-    blocks = engine.frames(portrait, speech, params, count, lambda share: None, never)
+    scene = Scene(portrait, speech, params, count)
+    blocks = PreviewEngine().frames(scene, Control(lambda share: None, never))
     return np.concatenate(list(blocks))
 
 
@@ -29,8 +30,8 @@ def silence(seconds: float) -> Speech:
 
 
 def test_yields_exactly_the_frames_asked_for_in_small_blocks(small_portrait: Portrait) -> None:
-    engine, shares = PreviewEngine(), []
-    blocks = list(engine.frames(small_portrait, clip("man"), SMALL, 2 * BLOCK + 3, shares.append, never))
+    scene, shares = Scene(small_portrait, clip("man"), SMALL, 2 * BLOCK + 3), []
+    blocks = list(PreviewEngine().frames(scene, Control(shares.append, never)))
     assert [len(block) for block in blocks] == [BLOCK, BLOCK, 3]
     assert all(block.dtype == np.uint8 and block.shape[1:] == (128, 128, 3) for block in blocks)
     assert shares == sorted(shares)
@@ -61,9 +62,8 @@ def test_another_seed_moves_the_head_otherwise_but_not_before_it_starts(small_po
 
 def test_stops_when_asked_to(small_portrait: Portrait) -> None:
     asked = iter([False, True])
-    frames = PreviewEngine().frames(
-        small_portrait, clip("man"), SMALL, 100, lambda share: None, lambda: next(asked)
-    )
+    scene = Scene(small_portrait, clip("man"), SMALL, 100)
+    frames = PreviewEngine().frames(scene, Control(lambda share: None, lambda: next(asked)))
     assert len(next(frames)) == BLOCK
     with pytest.raises(Cancelled):
         next(frames)

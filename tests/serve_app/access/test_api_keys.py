@@ -56,7 +56,7 @@ class TestTheFile:
 
     @pytest.mark.parametrize("name", ["", "a b", "../x", "-x", "a\nb", "a\n", "é", "x" * 65])
     def test_what_cannot_be_a_name_is_refused(self, file, path, name):
-        with pytest.raises(ConfigError, match="cannot be the name of a key: up to 64 letters"):
+        with pytest.raises(ConfigError, match="cannot be the name of a key; allowed are up to 64 letters"):
             file.add(name, admin=False)
         assert not path.exists()
 

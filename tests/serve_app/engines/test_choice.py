@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from models.echomimic.layout import missing, stems
+from models.echomimic.weights.layout import missing, stems
 from serve_app.engines.choice import EngineChoice, choose
 from serve_app.settings import EchoMimicSettings, Settings
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import shutil
 
 import pytest
 
@@ -10,11 +9,12 @@ from models.errors import DiskFull, OutOfMemory
 from serve_app.engines import replica as replica_module
 from serve_app.engines.replica import EchoMimic, EngineReplica
 from serve_app.settings import Settings
-from serve_app.storage.local import Storage
+from serve_app.storage.local import LocalStorage
 from serve_app.task import TaskStatus
 from serve_app.tasks.journal import Journal
 from tests.serve_app.managers import ManagerHere, new_manager
 from tests.serve_app.new_tasks import new_task
+from tests.serve_app.stored import save_uploads
 
 
 class FailingEngine:
@@ -27,18 +27,13 @@ class FailingEngine:
         self.error = error
         self.device_lost = False
 
-    def frames(self, *_arguments, **_callbacks):
+    def frames(self, _scene, _control):
         raise self.error
         yield
 
-    def touch(self):
+    def check_device(self):
         if self.device_lost:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
-
-
-class Replica(EngineReplica):
-    def _touch_device(self):
-        self._engine.touch()
 
 
 @pytest.fixture
@@ -56,7 +51,7 @@ def manager(tmp_path):
 @pytest.fixture
 def replica(failing, manager, tmp_path, monkeypatch):
     monkeypatch.setattr(replica_module, "_TICKET_PAUSE_S", 0.01)
-    replica = Replica(failing, Settings(data_dir=tmp_path))
+    replica = EngineReplica(failing, Settings(data_dir=tmp_path))
     replica._manager = ManagerHere(manager)
     return replica
 
@@ -64,12 +59,9 @@ def replica(failing, manager, tmp_path, monkeypatch):
 @pytest.fixture
 def tasks(manager, tmp_path, astronaut_file, speech_file):
     """Two tasks that wait, with their uploads."""
-    storage = Storage(tmp_path)
     for name in "ab":
         manager.submit(new_task(name))
-        storage.reference_image(name).parent.mkdir(parents=True)
-        shutil.copy(astronaut_file, storage.reference_image(name))
-        shutil.copy(speech_file, storage.audio_file(name))
+        save_uploads(LocalStorage(tmp_path), name, astronaut_file.read_bytes(), speech_file.read_bytes())
 
 
 def failures(manager):
@@ -156,7 +148,7 @@ class TestHealth:
 
     def test_a_device_that_does_not_answer_is_lost(self, replica, failing, monkeypatch):
         monkeypatch.setattr(replica_module, "_TOUCH_TIMEOUT_S", 0.01)
-        monkeypatch.setattr(failing, "touch", lambda: replica_module.time.sleep(0.2))
+        monkeypatch.setattr(failing, "check_device", lambda: replica_module.time.sleep(0.2))
         with pytest.raises(RuntimeError, match="does not compute"):
             asyncio.run(replica.check_health())
 
@@ -170,6 +162,6 @@ class TestHealth:
         def lost(_engine):
             raise RuntimeError("CUDA error")
 
-        monkeypatch.setattr(EchoMimicEngine, "touch", lost)
+        monkeypatch.setattr(EchoMimicEngine, "check_device", lost)
         with pytest.raises(RuntimeError, match="cpu does not compute any more"):
             asyncio.run(replica.check_health())

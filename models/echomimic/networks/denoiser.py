@@ -6,10 +6,10 @@ Knows nothing of schedules, guidance or which windows there are.
 import torch
 from torch import Tensor, nn
 
-from models.echomimic.attention import Conditions, KeyValue
-from models.echomimic.config import Architecture
-from models.echomimic.reference import Bank
-from models.echomimic.unet import RESNET_NORM_EPS, UNet
+from models.echomimic.networks.attention import Conditions, KeyValue
+from models.echomimic.networks.config import Architecture
+from models.echomimic.networks.reference import Bank
+from models.echomimic.networks.unet import RESNET_NORM_EPS, UNet
 
 
 class DenoisingNet(UNet):

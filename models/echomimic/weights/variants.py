@@ -1,9 +1,11 @@
-"""The two published forms of the denoiser, and the numbers each was made for."""
+"""The two published variants of the denoiser, and the numbers each was made for. Loads no tensor library."""
 
 from collections.abc import Mapping
+from typing import Literal
 
-from models.echomimic.layout import Variant
 from models.params import GenerationParams
+
+Variant = Literal["acc", "base"]
 
 # The accelerated form was distilled to six steps without guidance; the numbers of both are the authors'.
 DEFAULTS: Mapping[Variant, GenerationParams] = {

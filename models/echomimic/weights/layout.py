@@ -1,9 +1,8 @@
 """Where the published weights lie, below one folder. Knows nothing of what is in the files."""
 
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
-Variant = Literal["acc", "base"]
+from models.echomimic.weights.variants import Variant
 
 SUFFIXES = (
     ".safetensors",

@@ -8,9 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from models.echomimic.attention import Conditions
-from models.echomimic.config import Architecture
-from models.echomimic.unet import UNet
+from models.echomimic.networks.attention import Conditions
+from models.echomimic.networks.config import Architecture
+from models.echomimic.networks.unet import UNet
 
 Bank = tuple[Tensor, ...]  # normed hidden states [1, tokens, channels] before each spatial self-attention
 

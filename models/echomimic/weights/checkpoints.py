@@ -17,9 +17,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from models.echomimic.config import Architecture
-from models.echomimic.layout import CONFIG, SUFFIXES, Variant, stems
-from models.echomimic.networks import Networks, build
+from models.echomimic.networks.build import Networks, build
+from models.echomimic.networks.config import Architecture
+from models.echomimic.weights.layout import CONFIG, SUFFIXES, stems
+from models.echomimic.weights.variants import Variant
 from models.errors import CheckpointError
 
 # Where a network calls a tensor otherwise than its file: our pattern, their replacement, in this order.

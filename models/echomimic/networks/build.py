@@ -9,10 +9,10 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 from torch import nn
 
-from models.echomimic.config import Architecture
-from models.echomimic.denoiser import DenoisingNet
-from models.echomimic.reference import ReferenceNet
-from models.echomimic.speech_features import SpeechEncoder
+from models.echomimic.networks.config import Architecture
+from models.echomimic.networks.denoiser import DenoisingNet
+from models.echomimic.networks.reference import ReferenceNet
+from models.echomimic.networks.speech_encoder import SpeechEncoder
 
 
 @dataclass(frozen=True)

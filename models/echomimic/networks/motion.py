@@ -7,8 +7,8 @@ from diffusers.models.attention import FeedForward
 from diffusers.models.embeddings import SinusoidalPositionalEmbedding
 from torch import Tensor, nn
 
-from models.echomimic.attention import SPATIAL_NORM_EPS, Attention
-from models.echomimic.config import Architecture
+from models.echomimic.networks.attention import SPATIAL_NORM_EPS, Attention
+from models.echomimic.networks.config import Architecture
 
 ATTENTIONS = 2  # temporal self-attentions per module
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from models.echomimic.download import fetch
-from models.echomimic.lock import LOCK, read_lock
+from models.echomimic.weights.download import fetch
+from models.echomimic.weights.lock import LOCK, read_lock
 from models.errors import CheckpointError
-from tests.models.echomimic.hub import Hub, serve
+from tests.models.echomimic.weights.hub import Hub, serve
 
 FIRST, SECOND = "a" * 40, "b" * 40
 DENOISER = "denoising_unet_acc.pth"
@@ -177,13 +177,13 @@ def test_a_broken_lock_is_named(hub: Hub, tmp_path: Path) -> None:
 
 def command(folder: Path, endpoint: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "models.echomimic.download", str(folder)],
+        [sys.executable, "-m", "models.echomimic.weights.download", str(folder)],
         env={
             **os.environ,
             "HF_ENDPOINT": endpoint,
             "TQDM_POSITION": "-1",
         },  # bars, though this is no terminal
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[4],
         capture_output=True,
         text=True,
         check=False,

@@ -12,9 +12,9 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
-from models.echomimic.attention import Conditions, SpatialTransformer, TransformerBlock
-from models.echomimic.config import Architecture
-from models.echomimic.motion import MotionModule
+from models.echomimic.networks.attention import Conditions, SpatialTransformer, TransformerBlock
+from models.echomimic.networks.config import Architecture
+from models.echomimic.networks.motion import MotionModule
 
 RESNET_NORM_EPS = 1e-5
 TIME_WIDENING = 4  # channels of the embedded timestep, in multiples of the first stage's

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from models.echomimic.layout import CONFIG, SUFFIXES, Variant, stems
+from models.echomimic.weights.layout import CONFIG, SUFFIXES, stems
+from models.echomimic.weights.variants import Variant
 from models.errors import CheckpointError
 
 LOCK = "weights.lock.json"

@@ -9,7 +9,7 @@ import torch
 from diffusers.models.attention import FeedForward
 from torch import Tensor, nn
 
-from models.echomimic.config import AUDIO_CHANNELS, Architecture
+from models.echomimic.networks.config import AUDIO_CHANNELS, Architecture
 
 AUDIO_GAIN = 3.0  # the audio attention enters the residual stream three times as loud as it was trained
 SPATIAL_NORM_EPS = 1e-6  # Stable Diffusion's transformers; its resnets use 1e-5

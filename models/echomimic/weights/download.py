@@ -1,4 +1,4 @@
-"""Fetch the published weights: `python -m models.echomimic.download DIR`.
+"""Fetch the published weights: `python -m models.echomimic.weights.download DIR`.
 
 The first download decides on a commit and writes it down; all later ones complete and repair that commit.
 `HF_ENDPOINT` names another hub. Knows nothing of networks.
@@ -15,8 +15,9 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.file_download import http_get
 from huggingface_hub.hf_api import RepoSibling
 
-from models.echomimic.layout import CONFIG, SUFFIXES, Variant, stems
-from models.echomimic.lock import Lock, LockedFile, read_lock
+from models.echomimic.weights.layout import CONFIG, SUFFIXES, stems
+from models.echomimic.weights.lock import Lock, LockedFile, read_lock
+from models.echomimic.weights.variants import Variant
 from models.errors import CheckpointError
 
 REPOSITORY = "BadToBest/EchoMimic"
@@ -129,7 +130,7 @@ def _accept(file: LockedFile, part: Path, target: Path, folder: Path) -> None:
 
 def main() -> int:
     """Fetch, and say where to."""
-    parser = argparse.ArgumentParser(prog="python -m models.echomimic.download", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m models.echomimic.weights.download", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the weights go")
     parser.add_argument(
         "--variant", choices=VARIANTS, default=VARIANTS[0], help="the accelerated one, or the base"

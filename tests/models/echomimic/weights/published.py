@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.echomimic.checkpoints import published_names
-from models.echomimic.config import TINY, Architecture
-from models.echomimic.networks import Networks
+from models.echomimic.networks.build import Networks
+from models.echomimic.networks.config import TINY, Architecture
+from models.echomimic.weights.checkpoints import published_names
 
 VAE = "sd-vae-ft-mse/diffusion_pytorch_model.safetensors"
 CONFIG = "sd-image-variations-diffusers/unet/config.json"

@@ -1,0 +1,40 @@
+"""The network that listens: Whisper-tiny's encoder (Radford et al. 2022, section 2.2).
+
+Knows nothing of samples, spectrograms or video frames.
+"""
+
+import torch
+from torch import Tensor, nn
+from transformers import WhisperConfig
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from models.echomimic.networks.config import AUDIO_CHANNELS, AUDIO_STATES
+
+MEL_BANDS = 80
+ENCODER_FRAMES = 3000  # mel frames the encoder takes at once, 100 a second
+ENCODER_STRIDE = 2  # mel frames per feature row
+ENCODER_ROWS = ENCODER_FRAMES // ENCODER_STRIDE
+
+
+class SpeechEncoder(WhisperEncoder):
+    """Whisper-tiny's encoder, read between its layers."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            WhisperConfig(
+                num_mel_bins=MEL_BANDS,
+                d_model=AUDIO_CHANNELS,
+                encoder_layers=AUDIO_STATES - 1,
+                encoder_attention_heads=6,
+                encoder_ffn_dim=4 * AUDIO_CHANNELS,
+                max_source_positions=ENCODER_ROWS,
+            )
+        )
+
+    def states(self, mel: Tensor) -> Tensor:
+        """[1, 80, 3000] log-mel to [1500, 5, 384]: the stem's output and each block's, no final norm."""
+        stem = nn.functional.gelu(self.conv2(nn.functional.gelu(self.conv1(mel))))
+        states = [stem.transpose(1, 2) + self.embed_positions.weight]
+        for layer in self.layers:
+            states.append(layer(states[-1], None))
+        return torch.cat(states).transpose(0, 1)
