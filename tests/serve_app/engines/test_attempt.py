@@ -7,7 +7,7 @@ import pytest
 from models.notices import Notice
 from models.progress import Progress, Stage
 from serve_app.engines.attempt import Attempt
-from serve_app.storage.local import Storage
+from serve_app.storage.local import LocalStorage
 from tests.serve_app.new_tasks import A_WARNING, new_task
 
 
@@ -23,7 +23,7 @@ class Idle:
 def attempt_at(tmp_path):
     def start(*notices, requested_device="cpu"):
         task = new_task("a", requested_device=requested_device, progress=Progress(notices=notices))
-        return Attempt(task, Idle(), Storage(tmp_path))
+        return Attempt(task, Idle(), LocalStorage(tmp_path))
 
     return start
 
