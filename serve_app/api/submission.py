@@ -30,7 +30,7 @@ from serve_app.tasks import webhooks
 from serve_app.tasks.actor import TaskManagerActor
 from serve_app.tasks.manager_client import ManagerClient
 
-RANDOM_SEED = -1  # draws one of those that there are
+RANDOM_SEED = -1  # in a request: draw one
 
 # Uploads that a replica decodes at once: each may take the memory and time that `models` allow it.
 _CHECKED_AT_ONCE = 2
