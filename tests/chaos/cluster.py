@@ -6,14 +6,16 @@ import re
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import yaml
 
-from serve_app.launcher import CONFIG, ROOT
+from serve_app.launcher import ROOT
 from tests.chaos import processes
 from tests.chaos.release import Release
 from tests.service import free_port, poll
@@ -57,13 +59,15 @@ class Cluster:
         folder: everything of this run lies below it; its path must be short, for Ray's sockets.
         release: the code that is served.
         nodes: how many, with the head; a divisor of `REPLICAS`.
+        arguments: more for the builder of the application.
     """
 
-    def __init__(self, folder: Path, release: Release, nodes: int):
+    def __init__(self, folder: Path, release: Release, nodes: int, **arguments: Any):
         self.folder = folder
         self.data = folder / "data"
         self.url = f"http://127.0.0.1:{_lasting_port()}"
-        self._release = release
+        self.release = release
+        self._arguments = arguments
         self._node_count = nodes
         # Each replica takes a GPU, which is there in Ray's books only; so the nodes have as many each.
         self._resources = {"num_cpus": 2, "num_gpus": REPLICAS // nodes, "object_store_memory": 100_000_000}
@@ -82,7 +86,7 @@ class Cluster:
         self._start_node(command)
         for _ in range(self._node_count - 1):
             self.add_node()
-        self._serve("--blocking")
+        self._serve("--blocking", {})
         assert self.wait_until_ready(), (self.folder / "serve.log").read_text()[-3000:]
 
     def add_node(self) -> None:
@@ -92,8 +96,12 @@ class Cluster:
 
     def redeploy(self) -> None:
         """Upgrade the code in place and deploy it on the living cluster, with a raised manager version."""
-        self._release.raise_code_version()
-        self._serve("--non-blocking")
+        self.release.raise_code_version()
+        self.deploy()
+
+    def deploy(self, **variables: str) -> None:
+        """Deploy the release on the living cluster, with these environment variables; returns at once."""
+        self._serve("--non-blocking", variables)
 
     def wait_until_ready(self, patience_s: float = _READY_TIMEOUT_S) -> bool:
         """Whether the service says, within this time, that it is ready for tasks."""
@@ -164,31 +172,32 @@ class Cluster:
         self._nodes.append(process)
         poll(lambda: "Ray runtime started" in log.read_text() or _must_run(process, log), _READY_TIMEOUT_S)
 
-    def _serve(self, blocking: str) -> None:
+    def _serve(self, blocking: str, variables: Mapping[str, str]) -> None:
         config = self.folder / "serve_config.yaml"
-        config.write_text(yaml.safe_dump(self._config()))
+        config.write_text(yaml.safe_dump(self._config(variables)))
         command = [str(_BIN / "serve"), "run", blocking, "--address", self._address, str(config)]
         # Ray's workers import what lies in this folder.
-        self._serving.append(self._start(command, self.folder / "serve.log", self._release.folder))
+        self._serving.append(self._start(command, self.folder / "serve.log", self.release.folder))
 
     def _start(self, command: list[str], log: Path, cwd: Path) -> psutil.Popen:
         environment = {"RAY_TMPDIR": str(self.folder), "RAY_ADDRESS": "", "PYTHONDONTWRITEBYTECODE": "1"}
         return processes.start(command, log, cwd, environment)
 
-    def _config(self) -> dict:
-        """The shipped configuration with one replica a node and short times; each deployment differs."""
-        config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    def _config(self, variables: Mapping[str, str]) -> dict:
+        """The release's configuration with one replica a node and short times; each deployment differs."""
+        config = yaml.safe_load(self.release.config.read_text(encoding="utf-8"))
         config["http_options"]["port"] = int(self.url.rpartition(":")[2])
         application = config["applications"][0]
         self._deployments += 1
         # Serve replaces what runs when the environment differs, as it does for a new image.
-        application["runtime_env"]["env_vars"]["DEPLOYMENT"] = str(self._deployments)
+        application["runtime_env"]["env_vars"] |= {"DEPLOYMENT": str(self._deployments), **variables}
         application["args"] |= {
             "engine": "preview",
             "data_dir": str(self.data),
             "lease_s": LEASE_S,
             "stall_timeout_s": STALL_TIMEOUT_S,
             "preview": {"num_gpus": 1, "num_cpus": 0.1, "max_replicas": REPLICAS},
+            **self._arguments,
         }
         return config
 
