@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,14 +58,19 @@ class Cluster:
         folder: everything of this run lies below it; its path must be short, for Ray's sockets.
         release: the code that is served.
         nodes: how many, with the head; a divisor of `REPLICAS`.
+        by_path: whether PYTHONPATH leads to the code, and not the folder in which `serve run` is started: all
+            processes of Serve keep that one.
         arguments: more for the builder of the application.
     """
 
-    def __init__(self, folder: Path, release: Release, nodes: int, **arguments: Any):
+    def __init__(
+        self, folder: Path, release: Release, nodes: int, *, by_path: bool = False, **arguments: Any
+    ):
         self.folder = folder
         self.data = folder / "data"
         self.url = f"http://127.0.0.1:{_lasting_port()}"
         self.release = release
+        self._by_path = by_path
         self._arguments = arguments
         self._node_count = nodes
         # Each replica takes a GPU, which is there in Ray's books only; so the nodes have as many each.
@@ -86,7 +90,7 @@ class Cluster:
         self._start_node(command)
         for _ in range(self._node_count - 1):
             self.add_node()
-        self._serve("--blocking", {})
+        self._serve("--blocking")
         assert self.wait_until_ready(), (self.folder / "serve.log").read_text()[-3000:]
 
     def add_node(self) -> None:
@@ -99,9 +103,9 @@ class Cluster:
         self.release.raise_code_version()
         self.deploy()
 
-    def deploy(self, **variables: str) -> None:
-        """Deploy the release on the living cluster, with these environment variables; returns at once."""
-        self._serve("--non-blocking", variables)
+    def deploy(self) -> None:
+        """Deploy the release on the living cluster; returns at once."""
+        self._serve("--non-blocking")
 
     def wait_until_ready(self, patience_s: float = _READY_TIMEOUT_S) -> bool:
         """Whether the service says, within this time, that it is ready for tasks."""
@@ -172,25 +176,29 @@ class Cluster:
         self._nodes.append(process)
         poll(lambda: "Ray runtime started" in log.read_text() or _must_run(process, log), _READY_TIMEOUT_S)
 
-    def _serve(self, blocking: str, variables: Mapping[str, str]) -> None:
+    def _serve(self, blocking: str) -> None:
         config = self.folder / "serve_config.yaml"
-        config.write_text(yaml.safe_dump(self._config(variables)))
+        config.write_text(yaml.safe_dump(self._config()))
         command = [str(_BIN / "serve"), "run", blocking, "--address", self._address, str(config)]
         # Ray's workers import what lies in this folder.
-        self._serving.append(self._start(command, self.folder / "serve.log", self.release.folder))
+        cwd = self.folder if self._by_path else self.release.folder
+        self._serving.append(self._start(command, self.folder / "serve.log", cwd))
 
     def _start(self, command: list[str], log: Path, cwd: Path) -> psutil.Popen:
         environment = {"RAY_TMPDIR": str(self.folder), "RAY_ADDRESS": "", "PYTHONDONTWRITEBYTECODE": "1"}
         return processes.start(command, log, cwd, environment)
 
-    def _config(self, variables: Mapping[str, str]) -> dict:
+    def _config(self) -> dict:
         """The release's configuration with one replica a node and short times; each deployment differs."""
         config = yaml.safe_load(self.release.config.read_text(encoding="utf-8"))
         config["http_options"]["port"] = int(self.url.rpartition(":")[2])
         application = config["applications"][0]
         self._deployments += 1
         # Serve replaces what runs when the environment differs, as it does for a new image.
-        application["runtime_env"]["env_vars"] |= {"DEPLOYMENT": str(self._deployments), **variables}
+        application["runtime_env"]["env_vars"]["DEPLOYMENT"] = str(self._deployments)
+        if self._by_path:
+            for part in (application, config["controller_options"]):
+                part["runtime_env"]["env_vars"]["PYTHONPATH"] = str(self.release.folder)
         application["args"] |= {
             "engine": "preview",
             "data_dir": str(self.data),

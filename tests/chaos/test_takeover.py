@@ -75,7 +75,7 @@ def journal_url(request):
 
 @pytest.fixture
 def start(folder, predecessor):
-    """Starts the release before this one: (**builder's arguments) -> its cluster."""
+    """Starts the release before this one: (**arguments of the cluster) -> its cluster."""
     clusters = []
 
     def start(**arguments):
@@ -240,13 +240,13 @@ class TestOnALivingCluster:
             assert asking.attempts(ended, running, waiting) == [1, 1, 1]
 
     def test_work_goes_on_when_it_is_deployed_from_a_folder_of_its_own(self, start, clients, folder):
-        cluster = start(preview=ONE_REPLICA)
+        cluster = start(by_path=True, preview=ONE_REPLICA)
         with clients(cluster.url) as asking:
             ended, running, waiting = order_three(asking)
             with held_up(cluster, running):
                 old = code_holders(cluster)
                 cluster.release = Release(folder / "new")
-                cluster.deploy(PYTHONPATH=str(cluster.release.folder))
+                cluster.deploy()
                 asking.ask_until(lambda: old.isdisjoint(code_holders(cluster)))
                 asking.ask_until(lambda: asking.completed(waiting))
             asking.ask_until(lambda: asking.completed(ended, running, waiting))
