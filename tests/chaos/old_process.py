@@ -5,6 +5,7 @@ other, or compares with them what comes back.
 """
 
 import importlib
+import inspect
 import pickle
 import sys
 from pathlib import Path
@@ -17,9 +18,10 @@ from serve_app.errors import IdempotencyKeyReused, JournalUnavailable, QueueFull
 from serve_app.settings import Settings
 from serve_app.task import Stage, Task, TaskPage, TaskReport, TaskSnapshot, TaskStatus
 
-# What the ingress and the replicas have in memory beside that.
-for name in ("serve_app.api", "serve_app.engine"):
-    importlib.import_module(name)
+# What an ingress and a replica have in memory beside that.
+importlib.import_module("serve_app.api")
+importlib.import_module("serve_app.engine")
+TaskManagerActor = importlib.import_module("serve_app.manager_actor").TaskManagerActor
 
 
 def samples() -> dict[str, Any]:
@@ -79,6 +81,10 @@ def samples() -> dict[str, Any]:
         "storage full": StorageFull(),
         "journal unavailable": JournalUnavailable(unsure=True),
         "key reused": IdempotencyKeyReused("key"),
+        "calls": {
+            name: list(inspect.signature(method).parameters)
+            for name, method in inspect.getmembers(TaskManagerActor, inspect.isfunction)
+        },
     }
 
 
