@@ -10,7 +10,7 @@ DIR ?= weights
 VARIANT ?= acc
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate \
-           --no-emit-index-url --no-emit-find-links
+           --no-emit-index-url --no-emit-find-links --overrides requirements-overrides.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run weights test test-cluster chaos lint bench fuzz lock clean
