@@ -15,10 +15,14 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
+from tests import temporary
 from tests.service import ROOT, Service, run_service
 
 # Children inherit an ignored Ctrl-C, as shells set it for what runs in the background.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What pytest asks for the root of its temporary folders.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(temporary.root()))
 
 SPEECH = ROOT / "examples" / "hello.wav"
 

@@ -10,13 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from serve_app.tasks.journal import Journal
 from tests.fuzz.images import hostile_images
-from tests.postgres import programs, run_postgres
-
-_numbers = itertools.count()
+from tests.postgres import Databases, execute, programs, run_postgres
 
 
 @pytest.fixture(scope="session")
@@ -35,18 +32,25 @@ def postgres_url(postgres_programs: Path) -> Iterator[str]:
         yield server.url
 
 
+@pytest.fixture(scope="session")
+def _databases(postgres_url: str) -> Databases:
+    return Databases(postgres_url)
+
+
+@pytest.fixture
+def new_database(_databases: Databases) -> Iterator[Callable[[], str]]:
+    """Gives the URL of an empty PostgreSQL database, as often as it is called."""
+    yield _databases.new
+    _databases.empty()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def journal_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """One after the other, the URL of an empty SQLite file and of an empty PostgreSQL database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'below' / 'tasks.db'}"
-    return _new_database(request.getfixturevalue("postgres_url"))
-
-
-@pytest.fixture
-def new_database() -> Callable[[str], str]:
-    """Makes an empty database on a PostgreSQL server: (URL of the server) -> URL of the database."""
-    return _new_database
+    url: str = request.getfixturevalue("new_database")()
+    return url
 
 
 @pytest.fixture
@@ -62,13 +66,12 @@ def small_journal_url(request: pytest.FixtureRequest, small_disk: Path) -> Itera
     if request.param == "sqlite":
         yield f"sqlite:///{small_disk / 'tasks.db'}"
         return
-    server_url = request.getfixturevalue("postgres_url")
+    server_url, databases = (request.getfixturevalue(name) for name in ("postgres_url", "_databases"))
     shutil.chown(small_disk, "postgres")
-    _execute(server_url, f"CREATE TABLESPACE small LOCATION '{small_disk}'")
-    database_url = _new_database(server_url)
-    yield f"{database_url}&options=-cdefault_tablespace=small"
-    _execute(server_url, f"DROP DATABASE {sa.make_url(database_url).database} WITH (FORCE)")
-    _execute(server_url, "DROP TABLESPACE small")
+    execute(server_url, f"CREATE TABLESPACE small LOCATION '{small_disk}'")
+    yield f"{databases.new()}&options=-cdefault_tablespace=small"
+    databases.empty()
+    execute(server_url, "DROP TABLESPACE small")
 
 
 @pytest.fixture
@@ -136,16 +139,3 @@ def receiver() -> Iterator[ThreadingHTTPServer]:
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-def _new_database(server_url: str) -> str:
-    name = f"tasks_{next(_numbers)}"
-    _execute(server_url, f"CREATE DATABASE {name}")
-    return server_url.replace("/postgres?", f"/{name}?")
-
-
-def _execute(server_url: str, statement: str) -> None:
-    engine = sa.create_engine(server_url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.text(statement))
-    engine.dispose()
