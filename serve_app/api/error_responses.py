@@ -1,6 +1,7 @@
 """Every error as one JSON shape, whoever raised it."""
 
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -23,6 +24,11 @@ def error_response(error: ApiError) -> JSONResponse:
 def plain_error_response(status_code: int, message: str) -> JSONResponse:
     """The answer for a library's error, of which there is only a status and perhaps a text."""
     return _respond(status_code, _phrase(status_code), message or HTTPStatus(status_code).phrase)
+
+
+def documented(*status_codes: int) -> dict[int | str, dict[str, Any]]:
+    """These errors, for the API documentation."""
+    return {code: {"model": ErrorResponse} for code in status_codes}
 
 
 def install_error_handlers(app: FastAPI) -> None:

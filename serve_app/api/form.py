@@ -1,9 +1,6 @@
 """The multipart form of `POST /generate_video`: its fields, what each accepts, and what follows from them."""
 
-import hashlib
-import json
-import random
-from dataclasses import replace
+from collections.abc import Iterable
 from typing import Annotated, Literal, get_args, get_origin
 
 from annotated_types import Ge, Le, MultipleOf
@@ -11,9 +8,8 @@ from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationInfo
 
 from models.params import GenerationParams
-from serve_app.settings import EngineName
-
-MAX_SEED = 2**32 - 1
+from serve_app.api.submission import MAX_SEED, VideoRequest
+from serve_app.engines.registry import AUTO, engine_choices
 
 # A form may have a thousand fields with names of kilobytes, and what a task says is kept and sent often.
 IGNORED_TOLD = 20
@@ -24,8 +20,6 @@ MAX_CONTEXT_FRAMES = 32
 
 _DEFAULTS = GenerationParams()
 
-RequestedEngine = Literal["auto", EngineName]
-
 Side = Annotated[int, Field(ge=128, le=1024, multiple_of=8)]
 Ratio = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
@@ -35,6 +29,16 @@ def _less_than_context_frames(value: int, info: ValidationInfo) -> int:
     if context_frames is not None and value >= context_frames:
         raise ValueError(f"must be less than context_frames, which is {context_frames}")
     return value
+
+
+def _known_engine(value: str) -> str:
+    if value not in engine_choices():
+        raise ValueError(f"should be one of {_listed(engine_choices())}")
+    return value
+
+
+def _listed(choices: Iterable[str]) -> str:
+    return ", ".join(repr(choice) for choice in choices)
 
 
 class GenerateVideoForm(BaseModel):
@@ -101,10 +105,11 @@ class GenerateVideoForm(BaseModel):
         description="Accepted for compatibility: the replica's own device runs, and a difference is a "
         "warning in the task.",
     )
-    engine: RequestedEngine = Field(
-        "auto",
+    engine: Annotated[str, AfterValidator(_known_engine)] = Field(
+        AUTO,
         description="What makes the video: echomimic, or preview for a quick draft; auto is the best one "
         "that is deployed.",
+        json_schema_extra=lambda schema: schema.update(enum=list(engine_choices())),
     )
 
     priority: int = Field(0, ge=-100, le=100, description="Higher starts first; equal ones first come.")
@@ -113,32 +118,23 @@ class GenerateVideoForm(BaseModel):
         None, description="Who is told of the task's end: an http or https URL of a public address."
     )
 
-    def params(self, defaults: GenerationParams) -> GenerationParams:
-        """The numbers an engine needs.
-
-        A random seed is drawn here, so that every attempt uses the same.
-
-        Args:
-            defaults: the numbers of fields that were not sent.
-        """
-        sent = self.model_fields_set & GenerationParams.__dataclass_fields__.keys()
-        numbers = {name: getattr(self, name) for name in sent}
-        if self.seed < 0:
-            numbers["seed"] = random.randint(0, MAX_SEED)
-        return replace(defaults, **numbers)
-
-    def fingerprint(self, *file_digests: str) -> str:
-        """The same for the same fields and files: a SHA-256 in hexadecimal digits.
-
-        Of the fields that were sent alone: a later release may have others, and other defaults.
-        """
+    def request(self, idempotency_key: str | None) -> VideoRequest:
+        """What the client asks for, apart from the form."""
         known = type(self).model_fields
-        sent = {
+        chosen = {
             name for name in self.model_fields_set & known.keys() if known[name].annotation is not UploadFile
         }
-        fields = self.model_dump(mode="json", include=sent)
-        text = json.dumps([fields, file_digests], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return VideoRequest(
+            chosen=self.model_dump(mode="json", include=chosen),
+            reference_image=self.reference_image.file,
+            audio_file=self.audio_file.file,
+            engine=self.engine,
+            device=self.device,
+            priority=self.priority,
+            webhook_url=self.webhook_url,
+            warnings=self.warnings(),
+            idempotency_key=idempotency_key,
+        )
 
     def warnings(self) -> tuple[str, ...]:
         """What the task should say about fields that were sent and mean nothing here."""
@@ -156,7 +152,9 @@ def allowed_values(field_name: str) -> str | None:
     if field.annotation is UploadFile:
         return "a file"
     if get_origin(field.annotation) is Literal:
-        return ", ".join(repr(choice) for choice in get_args(field.annotation))
+        return _listed(get_args(field.annotation))
+    if field_name == "engine":
+        return _listed(engine_choices())
     if field_name == "webhook_url":
         return "an http or https URL"
     kind = "a whole number" if field.annotation is int else "a number"

@@ -5,7 +5,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
@@ -15,25 +15,27 @@ _LANDING_PAGE = Path(__file__).with_name("landing.html").read_text(encoding="utf
 _SWAGGER_UI = "/static-offline-docs"
 
 
-def add_pages(app: FastAPI) -> None:
-    """Add both pages to the application that FastAPIOffline made."""
+router = APIRouter(include_in_schema=False)
 
-    async def landing_page() -> HTMLResponse:
-        return page(_LANDING_PAGE)
 
-    async def documentation(request: Request) -> HTMLResponse:
-        root = request.scope.get("root_path", "")
-        swagger_ui = get_swagger_ui_html(
-            openapi_url=f"{root}{app.openapi_url}",
-            title=app.title,
-            swagger_js_url=f"{root}{_SWAGGER_UI}/swagger-ui-bundle.js",
-            swagger_css_url=f"{root}{_SWAGGER_UI}/swagger-ui.css",
-            swagger_favicon_url=f"{root}{_SWAGGER_UI}/favicon.png",
-        )
-        return page(bytes(swagger_ui.body).decode())
+@router.get("/")
+async def landing_page() -> HTMLResponse:
+    """What the service is."""
+    return page(_LANDING_PAGE)
 
-    app.get("/", include_in_schema=False)(landing_page)
-    app.get("/docs", include_in_schema=False)(documentation)
+
+@router.get("/docs")
+async def documentation(request: Request) -> HTMLResponse:
+    """The routes, to be tried out."""
+    app, root = request.app, request.scope.get("root_path", "")
+    swagger_ui = get_swagger_ui_html(
+        openapi_url=f"{root}{app.openapi_url}",
+        title=app.title,
+        swagger_js_url=f"{root}{_SWAGGER_UI}/swagger-ui-bundle.js",
+        swagger_css_url=f"{root}{_SWAGGER_UI}/swagger-ui.css",
+        swagger_favicon_url=f"{root}{_SWAGGER_UI}/favicon.png",
+    )
+    return page(bytes(swagger_ui.body).decode())
 
 
 def page(html: str) -> HTMLResponse:

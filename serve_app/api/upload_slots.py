@@ -1,6 +1,8 @@
-"""How many uploads are worked on at once, so that whoever only asks for a task finds an answer in between."""
+"""How many uploads are received at once, so that other requests are answered in between."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from serve_app.errors import QueueFull
 
@@ -8,32 +10,33 @@ _RETRY_AFTER_S = 5
 
 
 class UploadSlots:
-    """UploadSlots for requests that bring files.
+    """Slots for requests that bring files.
 
     Args:
-        most: places in all.
-        most_per_owner: of one owner; requests without an owner count in all only.
+        total: slots in all.
+        per_owner: slots that one owner may hold; requests without an owner count towards the total only.
     """
 
-    def __init__(self, most: int, most_per_owner: int):
-        self._most = most
-        self._most_per_owner = most_per_owner
-        self._taken: Counter[str | None] = Counter()
+    def __init__(self, total: int, per_owner: int):
+        self._total = total
+        self._per_owner = per_owner
+        self._held: Counter[str | None] = Counter()
 
-    def take(self, owner: str | None) -> None:
-        """Give a request of this owner a place, until `leave`.
+    @contextmanager
+    def hold(self, owner: str | None) -> Iterator[None]:
+        """A slot for a request of this owner.
 
         Raises:
-            QueueFull: all places are taken, or all that this owner may have.
+            QueueFull: all slots are held, or all that this owner may hold.
         """
-        taken = self._taken.total()
-        if taken >= self._most:
-            raise QueueFull(f"{taken} uploads are being received", _RETRY_AFTER_S)
-        theirs = 0 if owner is None else self._taken[owner]
-        if theirs >= self._most_per_owner:
+        held = self._held.total()
+        if held >= self._total:
+            raise QueueFull(f"{held} uploads are being received", _RETRY_AFTER_S)
+        theirs = 0 if owner is None else self._held[owner]
+        if theirs >= self._per_owner:
             raise QueueFull(f"{theirs} uploads of this API key are being received", _RETRY_AFTER_S)
-        self._taken[owner] += 1
-
-    def leave(self, owner: str | None) -> None:
-        """Give a place back."""
-        self._taken[owner] -= 1
+        self._held[owner] += 1
+        try:
+            yield
+        finally:
+            self._held[owner] -= 1

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from models.engine import Engine
 from models.pipeline import Progress, generate_video
-from serve_app.storage.local import Storage
+from serve_app.storage.base import Storage
 from serve_app.task import Stage, Task, TaskReport
 
 
@@ -43,17 +43,22 @@ class Attempt:
         Raises:
             GenerationError: as `models.pipeline.generate_video` does.
         """
-        unfinished = self._storage.unfinished_video(self._task.id, self._task.attempt)
-        generate_video(
-            self._engine,
-            self._storage.reference_image(self._task.id),
-            self._storage.audio_file(self._task.id),
-            unfinished,
-            self._task.params,
-            self._on_progress,
-            self._stop.is_set,
-        )
-        return self._storage.publish(unfinished).name
+        task, storage = self._task, self._storage
+        with (
+            storage.upload(task.id, "reference_image") as reference_image,
+            storage.upload(task.id, "audio_file") as audio_file,
+            storage.unfinished_video(task.id, task.attempt) as video,
+        ):
+            generate_video(
+                self._engine,
+                reference_image,
+                audio_file,
+                video.path,
+                task.params,
+                self._on_progress,
+                self._stop.is_set,
+            )
+            return video.publish()
 
     def stop(self) -> None:
         """Ask the worker thread to end soon."""

@@ -1,1 +1,4 @@
-"""Where uploads and videos lie. Knows files, nothing of what is in them or of tasks."""
+"""Where uploads and videos are kept: `base` says what a storage promises, `local` keeps them in a folder.
+
+Everybody comes in. Knows files, nothing of what is in them, and nothing of tasks but their ids.
+"""

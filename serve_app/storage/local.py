@@ -1,15 +1,17 @@
-"""Where uploads and videos lie. Knows paths, nothing of what is in the files."""
+"""A storage in a local folder, or one that all nodes share."""
 
 import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from serve_app.errors import StorageFull
+from serve_app.storage.base import UploadName
 from serve_app.storage.durable import make_folder, sync_folder
 
 # The second is that of a user whose share of the disk is used up.
@@ -17,55 +19,95 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
-class Storage:
-    """A folder with the files of every task.
+class LocalVideo:
+    """A published video; see `StoredVideo`."""
 
-    Uploads keep fixed names, whatever the client called them. A video is written as `….part` and
-    published under its final name, which the journal then records: a file that a client can
-    download is complete.
+    size: int
+    modified_at: float
+    path: Path
+
+    def open(self) -> BinaryIO:
+        """Its content."""
+        return self.path.open("rb")
+
+
+@dataclass(frozen=True)
+class LocalUnfinishedVideo:
+    """A video that an attempt is writing; see `UnfinishedVideo`."""
+
+    path: Path
+
+    def publish(self) -> str:
+        """Give it its final name, safely on the disk."""
+        with self.path.open("r+b") as file:
+            os.fsync(file.fileno())
+        published = self.path.with_suffix("")
+        os.replace(self.path, published)
+        sync_folder(published.parent)
+        return published.name
+
+
+@dataclass(frozen=True)
+class LocalStorage:
+    """A folder with the files of every task; see `Storage`.
+
+    Uploads keep fixed names, whatever the client called them: `uploads/<task>/audio_file`. A video is written
+    as `videos/<task>/attempt-<n>.mp4.part` and published without the suffix.
     """
 
     root: Path
-
-    def reference_image(self, task_id: str) -> Path:
-        """Where the reference image of a task lies."""
-        return self._uploads / task_id / "reference_image"
-
-    def audio_file(self, task_id: str) -> Path:
-        """Where the audio file of a task lies."""
-        return self._uploads / task_id / "audio_file"
-
-    def save_upload(self, source: BinaryIO, destination: Path) -> None:
-        """Copy an upload to its place, safely on the disk before the task is accepted.
-
-        Raises:
-            StorageFull: the disk has no room for it.
-        """
-        try:
-            make_folder(destination.parent)
-            with destination.open("wb") as target:
-                shutil.copyfileobj(source, target)
-                target.flush()
-                os.fsync(target.fileno())
-            sync_folder(destination.parent)
-        except OSError as error:
-            if is_disk_full(error):
-                raise StorageFull from error
-            raise
 
     def has_room(self, min_free_bytes: int) -> bool:
         """Whether so much of the disk is free."""
         make_folder(self.root)
         return shutil.disk_usage(self.root).free >= min_free_bytes
 
-    def remove(self, task_id: str) -> None:
-        """Remove every file of a task."""
-        self.remove_uploads(task_id)
-        shutil.rmtree(self._videos / task_id, ignore_errors=True)
+    def save_upload(
+        self, task_id: str, name: UploadName, content: BinaryIO, check: Callable[[Path], None]
+    ) -> None:
+        """Copy an upload to its place, and check it there."""
+        path = self._uploads / task_id / name
+        try:
+            make_folder(path.parent)
+            with path.open("wb") as file:
+                shutil.copyfileobj(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            sync_folder(path.parent)
+        except OSError as error:
+            if is_disk_full(error):
+                raise StorageFull from error
+            raise
+        check(path)
+
+    @contextmanager
+    def upload(self, task_id: str, name: UploadName) -> Iterator[Path]:
+        """The upload itself; it costs no copy."""
+        yield self._uploads / task_id / name
 
     def remove_uploads(self, task_id: str) -> None:
         """Remove the uploads of a task."""
         shutil.rmtree(self._uploads / task_id, ignore_errors=True)
+
+    @contextmanager
+    def unfinished_video(self, task_id: str, attempt: int) -> Iterator[LocalUnfinishedVideo]:
+        """A file beside those that were published."""
+        path = self._videos / task_id / f"attempt-{attempt}.mp4.part"
+        make_folder(path.parent)
+        try:
+            yield LocalUnfinishedVideo(path)
+        finally:
+            path.unlink(missing_ok=True)
+
+    def video(self, task_id: str, name: str) -> LocalVideo:
+        """A published video."""
+        path = self._videos / task_id / name
+        status = path.stat()
+        return LocalVideo(status.st_size, status.st_mtime, path)
+
+    def remove_video(self, task_id: str, name: str) -> None:
+        """Remove a published video."""
+        self._videos.joinpath(task_id, name).unlink(missing_ok=True)
 
     def remove_other_videos(self, task_id: str, published: str | None) -> None:
         """Remove what attempts left behind, except the video with this name."""
@@ -76,32 +118,18 @@ class Storage:
             if file.name != published:
                 file.unlink(missing_ok=True)
 
+    def remove(self, task_id: str) -> None:
+        """Remove every file of a task."""
+        self.remove_uploads(task_id)
+        shutil.rmtree(self._videos / task_id, ignore_errors=True)
+
     def task_ids(self) -> set[str]:
-        """The tasks that have uploads or videos here."""
+        """The tasks that have a folder here."""
         return {*_task_folders(self._uploads), *_task_folders(self._videos)}
 
     def changed_at(self, task_id: str) -> float:
-        """When a file of the task was last written, in seconds since the epoch; 0 if there is none."""
+        """When a file of the task was last written."""
         return max((_changed_at(path) for path in self._paths(task_id)), default=0.0)
-
-    def video(self, task_id: str, name: str) -> Path:
-        """Where the published video of a task lies."""
-        return self._videos / task_id / name
-
-    def unfinished_video(self, task_id: str, attempt: int) -> Path:
-        """Where an attempt writes its video; the folder exists afterwards."""
-        path = self.video(task_id, f"attempt-{attempt}.mp4.part")
-        make_folder(path.parent)
-        return path
-
-    def publish(self, unfinished: Path) -> Path:
-        """Give a finished video its final name, safely on the disk; returns its path."""
-        with unfinished.open("r+b") as file:
-            os.fsync(file.fileno())
-        published = unfinished.with_suffix("")
-        os.replace(unfinished, published)
-        sync_folder(published.parent)
-        return published
 
     @property
     def _uploads(self) -> Path:

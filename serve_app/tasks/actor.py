@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import ray
@@ -19,8 +19,8 @@ from ray.serve.schema import ApplicationStatus
 from serve_app.cluster.handles import waiting_handle
 from serve_app.cluster.health import Health, examine
 from serve_app.errors import ApiError
-from serve_app.settings import APP_NAME, DEPLOYMENTS, Settings
-from serve_app.storage.local import Storage
+from serve_app.settings import APP_NAME, Settings
+from serve_app.storage.local import LocalStorage
 from serve_app.task import Task, TaskReport
 from serve_app.tasks.journal import Journal
 from serve_app.tasks.manager import TaskManager
@@ -40,10 +40,15 @@ logger = logging.getLogger("ray.serve")
 
 
 class TaskManagerActor(TaskManager):
-    """The manager, with tickets in Serve's queues and a watch over the application."""
+    """The manager, with tickets in Serve's queues and a watch over the application.
 
-    async def __init__(self, settings: Settings):  # type: ignore[misc]  # Ray awaits it, in the actor's event loop
-        storage = Storage(settings.data_dir)
+    Args:
+        settings: the builder's arguments.
+        deployments: the deployment of each engine, by the engine's name.
+    """
+
+    async def __init__(self, settings: Settings, deployments: Mapping[str, str]):  # type: ignore[misc]  # Ray awaits it, in the actor's event loop
+        storage = LocalStorage(settings.data_dir)
         super().__init__(
             Journal(settings.journal_url),
             # We are on the head node, which lives as long as its cluster.
@@ -57,16 +62,20 @@ class TaskManagerActor(TaskManager):
         )
         self._sweeper = Sweeper(self._journal, storage, settings.keep_tasks_s, settings.keep_uploads_s)
         self._settings = settings
-        self._waiting_tickets: dict[str, set[str]] = {engine: set() for engine in DEPLOYMENTS}
+        self._deployments = deployments
+        self._waiting_tickets: dict[str, set[str]] = {engine: set() for engine in deployments}
         self._health = Health()
         secret = load_secret(settings.data_dir / "webhook_secret")
         self._notifier = Notifier(self._journal, secret, settings.allow_private_webhooks)
         loops = (self._supervise, self._sweep, self._notify)
         self._background = {asyncio.create_task(loop()) for loop in loops}
 
-    def identity(self) -> tuple[int, Settings]:
-        """The version of this actor's code and the settings it runs with."""
-        return CODE_VERSION, self._settings
+    def identity(self) -> tuple[int, tuple[Settings, Mapping[str, str]]]:
+        """The version of this actor's code and the arguments it was started with.
+
+        Ingress replicas of every release read it: it stays a pair that begins with the version.
+        """
+        return CODE_VERSION, (self._settings, self._deployments)
 
     def health(self) -> Health:
         """What was last seen of the application and its replicas."""
@@ -122,7 +131,7 @@ class TaskManagerActor(TaskManager):
     async def _observe(self) -> None:
         try:
             self._health = await asyncio.wait_for(
-                asyncio.to_thread(examine, self._settings), _OBSERVATION_TIMEOUT_S
+                asyncio.to_thread(examine, self._settings, self._deployments), _OBSERVATION_TIMEOUT_S
             )
         except ActorDiedError:
             # Serve was shut down, and its client in this process would stay with the dead controller for
@@ -137,7 +146,7 @@ class TaskManagerActor(TaskManager):
         self.hand_out(self._health.application not in (None, ApplicationStatus.DELETING))
 
     def _issue_tickets(self) -> None:
-        for engine, deployment in DEPLOYMENTS.items():
+        for engine, deployment in self._deployments.items():
             tickets = self._waiting_tickets[engine]
             for _ in range(self.waiting(engine) - len(tickets)):
                 ticket_id = str(uuid.uuid4())

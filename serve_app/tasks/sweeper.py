@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from serve_app.storage.local import Storage
+from serve_app.storage.base import Storage
 from serve_app.task import Task
 from serve_app.tasks.journal import Journal
 

@@ -1,6 +1,5 @@
 """More work than the service has room for: a clear no, and everything accepted is still there."""
 
-import io
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -9,9 +8,10 @@ import httpx
 import pytest
 
 from models.params import GenerationParams
-from serve_app.storage.local import Storage
+from serve_app.storage.local import LocalStorage
 from serve_app.task import Task
 from serve_app.tasks.journal import Journal
+from tests.serve_app.stored import save_uploads
 from tests.service import poll, run_service
 
 # No node has so many: nothing is ever started.
@@ -24,7 +24,7 @@ ONE_REPLICA = {"min_replicas": 1, "max_replicas": 1}
 
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory, astronaut_file, speech_file, ffmpeg):
-    """A service in which 1,000 tasks wait, as many as may, for one that takes minutes; with their ids."""
+    """A service in which 1,000 tasks wait, the maximum, for one that takes minutes; with their ids."""
     folder = tmp_path_factory.mktemp("crowded")
     ids = [str(uuid.uuid4()) for _ in range(1001)]
     journal = Journal(f"sqlite:///{folder}/data/tasks.db")
@@ -33,9 +33,9 @@ def crowded(tmp_path_factory, astronaut_file, speech_file, ffmpeg):
         journal.add(Task(task_id, "preview", large, "cpu", time.time(), idempotency_key=task_id))
     journal.close()
     busy, *waiting = ids
-    storage = Storage(folder / "data")
-    storage.save_upload(io.BytesIO(astronaut_file.read_bytes()), storage.reference_image(busy))
-    ffmpeg("-stream_loop", -1, "-i", speech_file, "-t", 400, "-f", "wav", storage.audio_file(busy))
+    long_speech = folder / "long.wav"
+    ffmpeg("-stream_loop", -1, "-i", speech_file, "-t", 400, long_speech)
+    save_uploads(LocalStorage(folder / "data"), busy, astronaut_file.read_bytes(), long_speech.read_bytes())
     with run_service(folder, preview=ONE_REPLICA) as service:
         service.wait_for(busy, lambda task: task["frames_generated"] > 0)
         yield service, waiting, busy

@@ -1,15 +1,15 @@
 """Lets in who has a key, and tells the routes who that is."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.access.api_keys import ApiKey, ApiKeys
 from serve_app.access.signed_urls import UrlSigner
+from serve_app.api.caller import Caller
 from serve_app.api.error_responses import error_response
 from serve_app.errors import ApiError, KeysUnavailable, LinkRefused, Unauthorized
 from serve_app.schemas import ErrorResponse
@@ -24,9 +24,7 @@ _HOW = f"send it as 'Authorization: Bearer KEY' or as '{KEY_HEADER}: KEY'"
 class AccessMiddleware:
     """Answers 401 to requests without a key, before anything of their body is read.
 
-    Of the others, `request.state.owner` is to whom the tasks belong that they submit, `request.state.sees`
-    whose tasks they see, None for everybody's, and `request.state.sign_url` makes a path one that opens
-    without a key for a while.
+    The routes find who sent the others by `caller_of`.
 
     Args:
         keys: who gets in.
@@ -48,13 +46,10 @@ class AccessMiddleware:
         except ApiError as error:
             await error_response(error)(scope, receive, send)
             return
-        caller = {
-            "owner": key.name,
-            "sees": None if key.admin else key.name,
-            "sign_url": partial(self._signer.sign, key=key),
-        }
+        sees = None if key.admin else key.name
+        caller = Caller(key.name, sees, partial(self._signer.sign, key=key))
         # A dictionary of its own: the server may give every request the same.
-        scope["state"] = {**scope.get("state", {}), **caller}
+        scope["state"] = {**scope.get("state", {}), "caller": caller}
         await self._app(scope, receive, send)
 
     def _identify(self, scope: Scope) -> ApiKey:
@@ -68,15 +63,6 @@ class AccessMiddleware:
         if "signature" in query and scope.get("method") in ("GET", "HEAD"):
             return self._signer.signed_by(scope["path"], query)
         raise Unauthorized(f"this service needs an API key: {_HOW}")
-
-
-def _sign_url(request: Request) -> Callable[[str], str]:
-    """Makes a path one that its reader can open in a browser: signed where keys are needed."""
-    sign: Callable[[str], str] = getattr(request.state, "sign_url", str)
-    return sign
-
-
-SignUrl = Annotated[Callable[[str], str], Depends(_sign_url)]
 
 
 def describe_access(app: FastAPI) -> None:

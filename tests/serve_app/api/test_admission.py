@@ -2,15 +2,24 @@
 
 import tempfile
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 from fastapi import FastAPI, UploadFile
 from fastapi.testclient import TestClient
 
-from serve_app.api.admission import admitted_by
+from serve_app.api.admission import AdmittedRoute
 from serve_app.api.error_responses import install_error_handlers
 
 MEBIBYTE = 1024 * 1024
+
+
+class OpenDoor:
+    """Admits everybody."""
+
+    @asynccontextmanager
+    async def admit(self, _caller, _idempotency_key):
+        yield
 
 
 @pytest.fixture
@@ -18,15 +27,13 @@ def client():
     """A service with one route, which answers with the size of a file."""
     app = FastAPI()
     install_error_handlers(app)
+    app.state.service = SimpleNamespace(submissions=OpenDoor())
+    app.router.route_class = AdmittedRoute
 
-    @asynccontextmanager
-    async def admit(_request):
-        yield
-
+    @app.post("/size")
     async def size(file: UploadFile) -> int:
         return len(await file.read())
 
-    app.router.add_api_route("/size", size, methods=["POST"], route_class_override=admitted_by(admit))
     with TestClient(app) as client:
         yield client
 

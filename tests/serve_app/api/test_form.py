@@ -10,7 +10,6 @@ from fastapi.testclient import TestClient
 
 from models.params import GenerationParams
 from serve_app.api.form import GenerateVideoForm, allowed_values
-from serve_app.settings import EchoMimicSettings, Settings
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def numbers(astronaut_file, speech_file):
 
         @app.post("/")
         async def params(form: Annotated[GenerateVideoForm, Form(media_type="multipart/form-data")]):
-            return asdict(form.params(defaults))
+            return asdict(form.request(None).params(defaults))
 
         files = {"reference_image": astronaut_file.read_bytes(), "audio_file": speech_file.read_bytes()}
         return TestClient(app).post("/", files=files, data=fields).json()
@@ -31,19 +30,16 @@ def numbers(astronaut_file, speech_file):
 
 
 def test_a_form_without_numbers_has_the_contract_s(numbers):
-    assert numbers(Settings().default_params("preview")) == asdict(GenerationParams())
+    assert numbers(GenerationParams()) == asdict(GenerationParams())
 
 
-def test_the_base_variant_has_its_own_steps_and_guidance(numbers):
-    base = Settings(echomimic=EchoMimicSettings(variant="base"))
-    assert base.default_params("preview") == GenerationParams()
-    sent = numbers(base.default_params("echomimic"))
+def test_the_defaults_are_those_of_the_engine(numbers):
+    sent = numbers(GenerationParams(steps=30, cfg=2.5))
     assert (sent["steps"], sent["cfg"], sent["width"]) == (30, 2.5, 512)
 
 
 def test_what_was_sent_wins_over_any_default(numbers):
-    base = Settings(echomimic=EchoMimicSettings(variant="base"))
-    sent = numbers(base.default_params("echomimic"), steps="6", cfg="1.0", seed="3")
+    sent = numbers(GenerationParams(steps=30, cfg=2.5), steps="6", cfg="1.0", seed="3")
     assert (sent["steps"], sent["cfg"], sent["seed"]) == (6, 1.0, 3)
 
 
@@ -57,24 +53,20 @@ def form(**fields: str) -> GenerateVideoForm:
     return GenerateVideoForm(**files, **fields)
 
 
-def test_the_same_fields_and_files_have_the_same_fingerprint():
-    assert form(width="256").fingerprint("image", "sound") == form(width="256").fingerprint("image", "sound")
+def test_what_was_sent_is_chosen_in_the_types_of_the_contract():
+    request = form(width="256", cfg="2", device="cpu", lenght="2").request("k")
+    assert request.chosen == {"width": 256, "cfg": 2.0, "device": "cpu"}
+    assert (request.device, request.engine, request.priority) == ("cpu", "auto", 0)
+    assert request.idempotency_key == "k"
 
 
-def test_other_fields_or_files_have_another():
-    first = form(width="256").fingerprint("image", "sound")
-    assert form(width="128").fingerprint("image", "sound") != first
-    assert form(width="256", seed="7").fingerprint("image", "sound") != first
-    assert form(width="256").fingerprint("image", "another sound") != first
-
-
-def test_a_field_or_a_default_of_a_later_release_changes_no_fingerprint():
+def test_a_field_or_a_default_of_a_later_release_changes_no_choice():
     class LaterForm(GenerateVideoForm):
         fps: int = 25
         mood: str = "calm"
 
     later = LaterForm(**form().model_dump(include={"reference_image", "audio_file"}), width="256")
-    assert later.fingerprint("image", "sound") == form(width="256").fingerprint("image", "sound")
+    assert later.request(None).chosen == form(width="256").request(None).chosen
 
 
 def test_a_form_of_known_fields_has_no_warnings():

@@ -2,11 +2,11 @@
 
 import contextlib
 import http.client
-import io
 import json
 import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -15,12 +15,16 @@ from fastapi.testclient import TestClient
 from serve_app.api.application import create_api
 from serve_app.cluster.proxy_headers import READ_BY_SERVE
 from serve_app.engines.choice import EngineChoice
+from serve_app.engines.registry import ENGINES, deployments
 from serve_app.errors import JournalUnavailable, ManagerUnavailable, StorageFull
-from serve_app.settings import DEPLOYMENTS, Settings
-from serve_app.storage.local import Storage
+from serve_app.settings import Settings
+from serve_app.storage.local import LocalStorage
+from serve_app.task import TaskStatus
 from serve_app.tasks.manager_client import ManagerClient
+from tests.serve_app.local_api import local_api
 from tests.serve_app.managers import ManagerHere, new_manager
 from tests.serve_app.new_tasks import new_task, report_of
+from tests.serve_app.stored import publish_video, save_uploads
 from tests.service import poll
 
 
@@ -433,7 +437,7 @@ class TestDelete:
 
     @pytest.fixture
     def storage(self, tmp_path):
-        return Storage(tmp_path / "data")
+        return LocalStorage(tmp_path / "data")
 
     @pytest.fixture
     def client(self, manager, storage):
@@ -444,8 +448,7 @@ class TestDelete:
     def task(self, manager, storage):
         """A task with its uploads that is being worked on."""
         manager.submit(new_task("a"))
-        for upload in (storage.reference_image("a"), storage.audio_file("a")):
-            storage.save_upload(io.BytesIO(b"content"), upload)
+        save_uploads(storage, "a")
         return manager.claim("ticket", "preview")
 
     def test_a_running_task_is_cancelled_and_still_there(self, client, task):
@@ -457,7 +460,7 @@ class TestDelete:
         manager.complete(report_of(task), "attempt-1.mp4")
         assert client.delete("/task/a").status_code == 204
         assert_error(client.get("/task/a"), 404, "task_not_found", "task_id")
-        assert not storage.reference_image("a").exists()
+        assert list(storage.root.glob("uploads/*")) == []
 
     def test_one_that_is_completed_while_it_is_looked_at_goes_as_well(
         self, client, manager, task, monkeypatch
@@ -469,7 +472,7 @@ class TestDelete:
 
     def test_a_full_disk_has_room_again(self, client, manager, storage, task, journal, monkeypatch):
         def write(_task_id):
-            if storage.reference_image("a").exists():
+            if storage.root.joinpath("uploads", "a").exists():
                 raise StorageFull
 
         monkeypatch.setattr(journal, "delete", write)
@@ -504,7 +507,7 @@ class TestHealth:
         assert health["alive"]
         assert health["ready"]
         assert health["reason"] is None
-        assert set(health["engines"]) == set(DEPLOYMENTS)
+        assert set(health["engines"]) == set(ENGINES)
         assert health["engines"]["preview"]["ready"]
 
     def test_an_engine_that_is_left_out_says_why(self, service):
@@ -523,7 +526,7 @@ class TestHealth:
         async def fail(_method):
             raise error
 
-        manager = ManagerClient(Settings(), timeout_s=1)
+        manager = ManagerClient(Settings(), deployments(), timeout_s=1)
         monkeypatch.setattr(manager, "call", fail)
         with client_of(manager) as client:
             health = client.get("/health").json()
@@ -594,3 +597,39 @@ class TestOrigins:
     def test_a_host_that_is_not_ours_is_refused(self, service):
         response = service.http.get("/health", headers={"Host": "rebound.example.org"})
         assert_error(response, 400, "host_not_allowed", "Host")
+
+
+class TestAFullDisk:
+    @pytest.mark.parametrize(
+        ("method", "path"), [("POST", "/task/{task_id}/cancel"), ("DELETE", "/task/{task_id}")]
+    )
+    def test_is_a_documented_answer(self, tmp_path, sqlite_journal, submit, monkeypatch, method, path):
+        api = local_api(tmp_path, sqlite_journal)
+        task_id = submit(api).json()["task_id"]
+
+        def full(*_arguments):
+            raise StorageFull
+
+        monkeypatch.setattr(sqlite_journal, "save", full)
+        answer = api.request(method, path.format(task_id=task_id))
+        assert (answer.status_code, answer.json()["error"]["type"]) == (507, "storage_full")
+        assert "507" in api.get("/openapi.json").json()["paths"][path][method.lower()]["responses"]
+
+
+class TestAVideo:
+    def test_that_is_removed_while_it_is_asked_for_is_gone(
+        self, tmp_path, sqlite_journal, submit, monkeypatch
+    ):
+        api = local_api(tmp_path, sqlite_journal)
+        task_id = submit(api).json()["task_id"]
+        task = sqlite_journal.get(task_id)
+        sqlite_journal.save(
+            replace(task, status=TaskStatus.COMPLETED, video="attempt-1.mp4", finished_at=1.0)
+        )
+        storage = LocalStorage(tmp_path / "data")
+        publish_video(storage, task_id)
+        later = local_api(tmp_path, sqlite_journal)
+        assert later.get(f"/download/{task_id}").content == b"content"
+        storage.remove_video(task_id, "attempt-1.mp4")
+        answer = later.get(f"/download/{task_id}")
+        assert (answer.status_code, answer.json()["error"]["type"]) == (410, "video_gone")

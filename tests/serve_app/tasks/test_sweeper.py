@@ -6,10 +6,11 @@ import uuid
 import pytest
 
 from serve_app.errors import StorageFull
-from serve_app.storage.local import Storage
+from serve_app.storage.local import LocalStorage
 from serve_app.task import TaskStatus
 from serve_app.tasks.sweeper import Sweeper
 from tests.serve_app.new_tasks import new_task
+from tests.serve_app.stored import save_uploads
 
 NOW = 1_000_000.0
 HOUR = 3600.0
@@ -18,7 +19,7 @@ DAY = 24 * HOUR
 
 @pytest.fixture
 def storage(tmp_path):
-    return Storage(tmp_path)
+    return LocalStorage(tmp_path)
 
 
 @pytest.fixture
@@ -31,8 +32,9 @@ def write(storage):
     """Writes the uploads of a task and a video with each of these names, an age ago."""
 
     def files(task_id, *videos, age=2 * HOUR):
-        written = [storage.reference_image(task_id), storage.audio_file(task_id)]
-        written += [storage.video(task_id, name) for name in videos]
+        save_uploads(storage, task_id)
+        written = [*storage.root.joinpath("uploads", task_id).iterdir()]
+        written += [path_of(storage, task_id, name) for name in videos]
         for path in written:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"content")
@@ -40,6 +42,10 @@ def write(storage):
             os.utime(path, (NOW - age, NOW - age))
 
     return files
+
+
+def path_of(storage, task_id, video):
+    return storage.root / "videos" / task_id / video
 
 
 def left(storage):
@@ -67,7 +73,7 @@ def test_a_task_has_its_time(journal, storage, sweep, write):
     assert journal.get(old) is None
     assert journal.get(young) is not None
     assert left(storage) == ["attempt-2.mp4"]
-    assert storage.video(young, "attempt-2.mp4").exists()
+    assert path_of(storage, young, "attempt-2.mp4").exists()
 
 
 @pytest.fixture
@@ -95,12 +101,12 @@ def test_files_that_cannot_be_removed_keep_no_others(journal, storage, sweep, wr
     ids = [completed(journal, 1) for _ in range(3)]
     for task_id in ids:
         write(task_id, "attempt-1.mp4", "attempt-2.mp4")
-    stubborn = storage.video(ids[1], "attempt-1.mp4")
+    stubborn = path_of(storage, ids[1], "attempt-1.mp4")
     stubborn.unlink()
     stubborn.mkdir()
     old = completed(journal, 7 * DAY + 1)
     sweep()
-    assert [task_id for task_id in ids if storage.video(task_id, "attempt-1.mp4").exists()] == [ids[1]]
+    assert [task_id for task_id in ids if path_of(storage, task_id, "attempt-1.mp4").exists()] == [ids[1]]
     assert journal.get(old) is None
 
 

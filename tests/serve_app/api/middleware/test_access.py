@@ -9,15 +9,18 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.routing import Mount
 
 from serve_app.access.api_keys import ApiKeys, KeyFile
 from serve_app.access.signed_urls import UrlSigner
 from serve_app.api.application import create_api
-from serve_app.api.middleware.access import OPEN_PATHS, AccessMiddleware, SignUrl
+from serve_app.api.caller import RequestCaller
+from serve_app.api.middleware.access import OPEN_PATHS, AccessMiddleware
 from serve_app.client import ClientError, EchoMimicClient
 from serve_app.engines.choice import EngineChoice
+from serve_app.engines.registry import deployments
 from serve_app.settings import Settings
 from serve_app.tasks.manager_client import ManagerClient
 from tests.serve_app.hostile_paths import DETOURS, FOLDERS, TRAVERSALS, get
@@ -28,14 +31,16 @@ LIFETIME_S = 300
 
 def api(settings):
     return create_api(
-        settings, EngineChoice("preview", {"echomimic": "no weights"}), ManagerClient(settings, 1)
+        settings,
+        EngineChoice("preview", {"echomimic": "no weights"}),
+        ManagerClient(settings, deployments(), 1),
     )
 
 
 def all_routes():
     """Method and path of everything the application answers to, so that no new route is forgotten."""
-    for route in api(Settings()).routes:
-        if isinstance(route, Mount):
+    for route in iter_route_contexts(api(Settings()).routes):
+        if isinstance(route.original_route, Mount):
             yield "GET", f"{route.path}/swagger-ui.css"
         else:
             yield from ((method, route.path) for method in route.methods)
@@ -390,9 +395,8 @@ class TestWhatARouteIsTold:
 
         @app.get("/health")
         @app.get("/who")
-        async def who(request: Request, sign_url: SignUrl) -> dict[str, str | None]:
-            told = {name: getattr(request.state, name, "nobody") for name in ("owner", "sees")}
-            return {**told, "url": sign_url("/video")}
+        async def who(caller: RequestCaller) -> dict[str, str | None]:
+            return {"owner": caller.owner, "sees": caller.sees, "url": caller.sign_url("/video")}
 
         guarded = AccessMiddleware(app, keys, UrlSigner(tmp_path / "secret", keys, 60))
 
@@ -417,7 +421,7 @@ class TestWhatARouteIsTold:
 
     def test_does_not_stay_for_the_next_request(self, ask):
         ask("root")
-        assert ask(None, "/health") == {"owner": "nobody", "sees": "nobody", "url": "/video"}
+        assert ask(None, "/health") == {"owner": None, "sees": None, "url": "/video"}
 
 
 def test_without_keys_everything_is_open_and_nothing_is_signed(service, astronaut_file, speech_file):
