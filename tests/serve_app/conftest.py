@@ -3,17 +3,39 @@
 import contextlib
 import itertools
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
 
 from serve_app.tasks.journal import Journal
 from tests.fuzz.images import hostile_images
 from tests.postgres import Databases, execute, programs, run_postgres
+from tests.service import free_port, poll
+
+
+@pytest.fixture(scope="session")
+def ray_address(
+    run_process: Callable[..., AbstractContextManager[psutil.Popen]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Where a Ray node with two GPUs listens, which are there in its books only.
+
+    Services that are started on it, one after the other, need not wait for Ray.
+    """
+    log = tmp_path_factory.mktemp("ray") / "ray.log"
+    port = free_port()
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-gpus=2"]
+    command += [f"--port={port}", "--node-ip-address=127.0.0.1", "--include-dashboard=false"]
+    command += [f"--ray-client-server-port={free_port()}", "--disable-usage-stats"]
+    with run_process(command, log):
+        poll(lambda: "runtime started" in log.read_text(), 60)
+        yield f"127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="session")
