@@ -16,6 +16,7 @@ import ray
 from ray.exceptions import ActorDiedError, RayActorError, RayError
 from ray.serve.schema import ApplicationStatus
 
+from models.notices import Notice
 from serve_app.cluster.handles import waiting_handle
 from serve_app.cluster.health import Health, examine
 from serve_app.errors import ApiError
@@ -154,15 +155,15 @@ class TaskManagerActor(TaskManager):
                 self._spawn(self._follow(deployment, ticket_id))
 
     async def _follow(self, deployment: str, ticket_id: str) -> None:
-        reason = "its replica ended without a result"
+        reason = Notice.of("replica_without_result")
         try:
             handle = waiting_handle(deployment, APP_NAME)
             await handle.work.remote(ticket_id)
         except RayActorError:
-            reason = "its replica died"
+            reason = Notice.of("replica_died")
         except Exception as error:
             logger.warning("ticket %s of %s failed: %s", ticket_id, deployment, error)
-            reason = "its replica failed"
+            reason = Notice.of("replica_failed")
         for tickets in self._waiting_tickets.values():
             tickets.discard(ticket_id)
         self.ticket_ended(ticket_id, reason)

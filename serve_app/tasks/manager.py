@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from models.notices import Notice
+from models.progress import Stage
 from serve_app.errors import (
     IdempotencyKeyReused,
     QueueFull,
@@ -26,7 +28,7 @@ from serve_app.errors import (
     TaskFinished,
     TaskNotFound,
 )
-from serve_app.task import Stage, Task, TaskPage, TaskReport, TaskSnapshot, TaskStatus
+from serve_app.task import Task, TaskPage, TaskReport, TaskSnapshot, TaskStatus
 from serve_app.tasks.active import ActiveTasks
 from serve_app.tasks.forecast import Forecast
 from serve_app.tasks.journal import Journal
@@ -181,7 +183,9 @@ class TaskManager:
             if not task.cancelled:
                 raise TaskFinished(f"task {task_id} is {task.status.value} already", field="task_id")
             return self._look(task)
-        ended = self._finish(replace(task, status=TaskStatus.FAILED, error="cancelled", cancelled=True))
+        ended = self._finish(
+            replace(task, status=TaskStatus.FAILED, error=Notice.of("cancelled"), cancelled=True)
+        )
         # Where another manager was faster, there is another state to look at.
         return self.cancel(task_id, owner) if ended is None else self._look(ended)
 
@@ -226,20 +230,27 @@ class TaskManager:
         if self.report(report):
             task = self._active.attempt(report.task_id, report.attempt)
             assert task is not None
-            done = replace(task, status=TaskStatus.COMPLETED, progress=1.0, video=video)
+            progress = replace(task.progress, fraction=1.0)
+            done = replace(task, status=TaskStatus.COMPLETED, progress=progress, video=video)
             if self._finish(done) is not None:
                 return True
         # A repeated call whose first answer got lost, or to whose first one the journal's answer got lost.
         known = self._active.find(report.task_id)
         return known is not None and known.attempt == report.attempt and known.video == video
 
-    def reject(self, task_id: str, attempt: int, error: str) -> None:
-        """The input of the attempt cannot be used: the task fails, for good."""
+    def reject(self, task_id: str, attempt: int, error: Notice | str) -> None:
+        """The input of the attempt cannot be used: the task fails, for good.
+
+        Args:
+            task_id: the task.
+            attempt: which attempt.
+            error: why; a sentence comes from a replica of a release that had no notices.
+        """
         task = self._active.attempt(task_id, attempt)
         if task is not None:
-            self._finish(replace(task, status=TaskStatus.FAILED, error=error))
+            self._finish(replace(task, status=TaskStatus.FAILED, error=_as_notice(error)))
 
-    def lose(self, task_id: str, attempt: int, reason: str, *, disk_full: bool = False) -> None:
+    def lose(self, task_id: str, attempt: int, reason: Notice | str, *, disk_full: bool = False) -> None:
         """The machinery failed the attempt: the task waits for another, or fails after too many.
 
         Where a disk is full the attempt does not count, and the task waits: for room where there is none;
@@ -248,20 +259,20 @@ class TaskManager:
         task = self._active.attempt(task_id, attempt)
         if task is None:
             return
-        failures = task.failures + 1
+        reason, failures = _as_notice(reason), task.failures + 1
         logger.warning("task %s: attempt %d lost (%s)", task_id, attempt, reason)
         if not self._has_room():
             self._requeue(task)
         elif disk_full:
             self._wait_for_more_room(task, reason)
         elif failures >= self._max_failures:
-            error = f"the service failed {failures} times while making this video; the last time: {reason}"
+            error = Notice.of("gave_up", failures=failures, reason=reason)
             self._finish(replace(task, status=TaskStatus.FAILED, error=error, failures=failures))
         else:
             self._retry_at[task_id] = self._steady_clock() + 2.0 ** (failures - 1)
             self._requeue(replace(task, failures=failures))
 
-    def ticket_ended(self, ticket_id: str, reason: str) -> None:
+    def ticket_ended(self, ticket_id: str, reason: Notice) -> None:
         """A ticket is over; an attempt that it still holds is lost."""
         for task in self._active.processing():
             if task.ticket_id == ticket_id:
@@ -289,9 +300,10 @@ class TaskManager:
         for task in self._active.processing():
             watch = self._watch(task)
             if now - watch.reported_at > self._lease_s:
-                self.lose(task.id, task.attempt, f"no report for {self._lease_s:g} s")
+                self.lose(task.id, task.attempt, Notice.of("no_report", seconds=self._lease_s))
             elif now - watch.progressed_at > self._stall_timeout_s:
-                self.lose(task.id, task.attempt, f"no progress for {self._stall_timeout_s:g} s")
+                stalled = Notice.of("no_progress", seconds=self._stall_timeout_s)
+                self.lose(task.id, task.attempt, stalled)
 
     def hand_out(self, allowed: bool) -> None:
         """Allow or stop handing out work; stopping gives back, uncounted, what is processing."""
@@ -360,7 +372,7 @@ class TaskManager:
             replace(
                 task,
                 status=TaskStatus.PROCESSING,
-                stage=Stage.PREPARING,
+                progress=replace(task.progress, stage=Stage.PREPARING),
                 attempt=task.attempt + 1,
                 ticket_id=ticket_id,
                 holder=self._leadership.name,
@@ -371,10 +383,10 @@ class TaskManager:
             self._watch(started)
         return started
 
-    def _wait_for_more_room(self, task: Task, reason: str) -> None:
+    def _wait_for_more_room(self, task: Task, reason: Notice) -> None:
         found_full = self._found_full[task.id] = self._found_full.get(task.id, 0) + 1
         if found_full > len(_FULL_DISK_PAUSES_S):
-            error = f"the disk had no room for this video {found_full} times; the last time: {reason}"
+            error = Notice.of("disk_stayed_full", count=found_full, reason=reason)
             self._finish(replace(task, status=TaskStatus.FAILED, error=error))
         else:
             self._retry_at[task.id] = self._steady_clock() + _FULL_DISK_PAUSES_S[found_full - 1]
@@ -385,9 +397,7 @@ class TaskManager:
             replace(
                 task,
                 status=TaskStatus.PENDING,
-                stage=Stage.QUEUED,
-                progress=0.0,
-                frames_generated=0,
+                progress=replace(task.progress, stage=Stage.QUEUED, fraction=0.0, frames_generated=0),
                 ticket_id=None,
                 holder=None,
                 started_at=None,
@@ -396,7 +406,8 @@ class TaskManager:
 
     def _finish(self, task: Task) -> Task | None:
         now = self._clock()
-        task = replace(task, stage=None, finished_at=now, webhook_at=now if task.webhook_url else None)
+        progress = replace(task.progress, stage=None)
+        task = replace(task, progress=progress, finished_at=now, webhook_at=now if task.webhook_url else None)
         finished = self._active.save(task)
         if finished is not None:
             self._retry_at.pop(task.id, None)
@@ -415,13 +426,8 @@ def _check_same(known: Task, fingerprint: str | None) -> None:
 
 
 def _as_reported(task: Task, report: TaskReport) -> Task:
-    return replace(
-        task,
-        stage=report.stage,
-        progress=report.progress,
-        device=report.device,
-        frames_requested=report.frames_requested,
-        frames_generated=report.frames_generated,
-        audio_seconds=report.audio_seconds,
-        warnings=report.warnings,
-    )
+    return replace(task, progress=report.progress, device=report.device)
+
+
+def _as_notice(told: Notice | str) -> Notice:
+    return told if isinstance(told, Notice) else Notice.of("text", text=told)

@@ -5,6 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from models.errors import ImageError
+from models.notices import Notice
+from models.progress import Progress, Stage
 from serve_app.errors import (
     IdempotencyKeyReused,
     JournalUnavailable,
@@ -13,13 +16,16 @@ from serve_app.errors import (
     TaskFinished,
     TaskNotFound,
 )
-from serve_app.task import Stage, TaskStatus
+from serve_app.task import TaskStatus
 from serve_app.tasks.manager import _FULL_DISK_PAUSES_S as FULL_DISK_PAUSES_S
 from serve_app.tasks.manager import TaskManager
 from tests.serve_app.disk import fill, write_much
 from tests.serve_app.lost_answers import losing_answers
 from tests.serve_app.managers import new_manager
-from tests.serve_app.new_tasks import new_task, report_of
+from tests.serve_app.new_tasks import A_WARNING, new_task, report_of
+
+DIED = Notice.of("replica_died")
+NO_ROOM = Notice.of("disk_full", reason="No space left on device")
 
 LEASE_S = 15.0
 STALL_S = 300.0
@@ -137,8 +143,8 @@ class TestOrder:
 
 class TestCancel:
     def assert_cancelled(self, task):
-        assert (task.status, task.error, task.cancelled) == (TaskStatus.FAILED, "cancelled", True)
-        assert (task.stage, task.failures) == (None, 0)
+        assert (task.status, task.error, task.cancelled) == (TaskStatus.FAILED, Notice.of("cancelled"), True)
+        assert (task.progress.stage, task.failures) == (None, 0)
 
     def test_a_pending_task_ends_at_once(self, manager):
         manager.submit(new_task("a"))
@@ -154,7 +160,7 @@ class TestCancel:
         self.assert_cancelled(manager.cancel("a", owner=None).task)
         assert not manager.report(report_of(task))
         assert not manager.complete(report_of(task), "attempt-1.mp4")
-        manager.ticket_ended("ticket", "its replica died")
+        manager.ticket_ended("ticket", DIED)
         self.assert_cancelled(state(manager, "a"))
 
     def test_cancelling_twice_changes_nothing(self, manager, clock):
@@ -172,7 +178,7 @@ class TestCancel:
 
     def test_a_task_that_waits_for_its_repetition_is_not_repeated(self, manager, clock):
         manager.submit(new_task("a"))
-        manager.lose("a", manager.claim("1", "preview").attempt, "its replica died")
+        manager.lose("a", manager.claim("1", "preview").attempt, DIED)
         manager.cancel("a", owner=None)
         clock.now += 60
         assert manager.claim("2", "preview") is None
@@ -297,7 +303,7 @@ class TestPages:
         for name in "abc":
             manager.submit(new_task(name))
         finish(manager)
-        manager.report(report_of(manager.claim("2", "preview"), progress=0.25))
+        manager.report(report_of(manager.claim("2", "preview"), fraction=0.25))
         by_status = {status: manager.page(None, status, None, 10).snapshots for status in TaskStatus}
         assert {status: [s.task.id for s in found] for status, found in by_status.items()} == {
             TaskStatus.COMPLETED: ["a"],
@@ -305,7 +311,7 @@ class TestPages:
             TaskStatus.PENDING: ["c"],
             TaskStatus.FAILED: [],
         }
-        assert by_status[TaskStatus.PROCESSING][0].task.progress == 0.25
+        assert by_status[TaskStatus.PROCESSING][0].task.progress.fraction == 0.25
         assert by_status[TaskStatus.PENDING][0].queue_position == 1
 
 
@@ -353,12 +359,12 @@ class TestPressure:
         task = manager.claim("1", "preview")
         manager.submit(new_task("b"))
         clock.now += 10
-        manager.report(report_of(task, progress=0.25))
+        manager.report(report_of(task, fraction=0.25))
         with pytest.raises(QueueFull) as caught:
             manager.admit(owner=None, idempotency_key=None)
         assert caught.value.headers == {"Retry-After": "30"}
         clock.now += 5.5
-        manager.report(report_of(task, progress=0.99))
+        manager.report(report_of(task, fraction=0.99))
         with pytest.raises(QueueFull) as caught:
             manager.admit(owner=None, idempotency_key=None)
         assert caught.value.headers == {"Retry-After": "1"}
@@ -390,14 +396,14 @@ class TestFullDisk:
         manager.submit(new_task("a"))
         task = manager.claim("1", "preview")
         disk.full = True
-        manager.lose("a", task.attempt, "ffmpeg could not write the video")
+        manager.lose("a", task.attempt, Notice.of("encoding_failed", reason="broken pipe"))
         assert (state(manager, "a").status, state(manager, "a").failures) == (TaskStatus.PENDING, 0)
 
     def test_nor_is_one_that_found_the_disk_full_and_left_it_with_room(self, manager, clock):
         manager.submit(new_task("a"))
         for pause in FULL_DISK_PAUSES_S:
             task = manager.claim(f"before {pause}", "preview")
-            manager.lose("a", task.attempt, "no room", disk_full=True)
+            manager.lose("a", task.attempt, NO_ROOM, disk_full=True)
             assert (state(manager, "a").status, state(manager, "a").failures) == (TaskStatus.PENDING, 0)
             clock.now += pause - 1
             assert manager.claim("too early", "preview") is None
@@ -407,11 +413,11 @@ class TestFullDisk:
         manager.submit(new_task("a"))
         for pause in (*FULL_DISK_PAUSES_S, 0):
             task = manager.claim(f"before {pause}", "preview")
-            manager.lose("a", task.attempt, "no room", disk_full=True)
+            manager.lose("a", task.attempt, NO_ROOM, disk_full=True)
             clock.now += pause
         task = state(manager, "a")
         assert (task.status, task.failures) == (TaskStatus.FAILED, 0)
-        assert task.error == "the disk had no room for this video 7 times; the last time: no room"
+        assert task.error == Notice.of("disk_stayed_full", count=7, reason=NO_ROOM)
 
     def test_work_that_runs_may_still_complete(self, manager, disk):
         manager.submit(new_task("a"))
@@ -454,8 +460,7 @@ class TestProgress:
         assert manager.report(report_of(manager.claim("ticket", "preview")))
         task = state(manager, "a")
         assert task.status is TaskStatus.PROCESSING
-        assert (task.stage, task.progress, task.frames_generated) == (Stage.GENERATING, 0.5, 50)
-        assert task.warnings == ("a warning",)
+        assert task.progress == Progress(Stage.GENERATING, 0.5, 50, 100, 4.2, (A_WARNING,))
 
     def test_a_completed_task_names_its_video(self, manager, clock):
         manager.submit(new_task("a"))
@@ -463,7 +468,8 @@ class TestProgress:
         clock.now += 7
         assert manager.complete(report_of(task), "attempt-1.mp4")
         task = state(manager, "a")
-        assert (task.status, task.video, task.progress) == (TaskStatus.COMPLETED, "attempt-1.mp4", 1.0)
+        assert (task.status, task.video) == (TaskStatus.COMPLETED, "attempt-1.mp4")
+        assert (task.progress.stage, task.progress.fraction) == (None, 1.0)
         assert task.finished_at - task.started_at == 7
 
     def test_a_completion_is_accepted_whose_journalling_was_not_heard_of(self, manager, journal):
@@ -481,12 +487,21 @@ class TestProgress:
         assert manager.complete(report, "attempt-1.mp4")
         assert manager.complete(report, "attempt-1.mp4")
 
+    def test_a_replica_of_a_release_without_notices_says_in_a_sentence_what_is_wrong(self, manager):
+        manager.submit(new_task("a"))
+        manager.claim("ticket", "preview")
+        manager.reject("a", 1, "audio_file: the audio file is an empty file")
+        error = state(manager, "a").error
+        assert error == Notice.of("text", text="audio_file: the audio file is an empty file")
+        assert error.text == "audio_file: the audio file is an empty file"
+
     def test_unusable_input_fails_the_task_for_good(self, manager):
         manager.submit(new_task("a"))
         manager.claim("ticket", "preview")
-        manager.reject("a", 1, "reference_image: no face was found")
+        error = ImageError("image_empty").notice
+        manager.reject("a", 1, error)
         task = state(manager, "a")
-        assert (task.status, task.error) == (TaskStatus.FAILED, "reference_image: no face was found")
+        assert (task.status, task.error) == (TaskStatus.FAILED, error)
         assert task.failures == 0
         assert manager.waiting("preview") == 0
 
@@ -494,7 +509,7 @@ class TestProgress:
         manager.submit(new_task("a"))
         task = manager.claim("ticket", "preview")
         clock.now += 10
-        manager.report(report_of(task, progress=0.25))
+        manager.report(report_of(task, fraction=0.25))
         assert look(manager, "a").eta_seconds == pytest.approx(30)
 
     def test_the_eta_of_a_pending_task_is_learnt_from_finished_ones(self, manager, clock):
@@ -526,8 +541,8 @@ class TestFencing:
         manager.submit(new_task("a"))
         manager.claim("1", "preview")
         manager.hand_out(False)
-        manager.reject("a", 1, "too late")
-        manager.lose("a", 1, "too late")
+        manager.reject("a", 1, ImageError("image_empty").notice)
+        manager.lose("a", 1, DIED)
         assert state(manager, "a").status is TaskStatus.PENDING
 
     def test_a_report_about_an_unknown_task_is_told_to_stop(self, manager):
@@ -538,7 +553,7 @@ class TestFaults:
     def lose_once(self, manager, clock, name="a"):
         clock.now += 60  # past every backoff
         task = manager.claim(f"ticket at {clock.now}", "preview")
-        manager.lose(name, task.attempt, "its replica died")
+        manager.lose(name, task.attempt, DIED)
 
     def test_a_lost_attempt_is_repeated_after_a_pause(self, manager, clock):
         manager.submit(new_task("a"))
@@ -561,29 +576,31 @@ class TestFaults:
             self.lose_once(manager, clock)
         task = state(manager, "a")
         assert task.status is TaskStatus.FAILED
-        assert "failed 3 times" in task.error
-        assert "its replica died" in task.error
+        assert task.error == Notice.of("gave_up", failures=3, reason=DIED)
+        assert task.error.text.endswith(
+            "failed 3 times while making this video; the last time: its replica died"
+        )
 
     def test_a_dead_ticket_gives_back_the_task_it_held(self, manager):
         manager.submit(new_task("a"))
         manager.submit(new_task("b"))
         manager.claim("1", "preview")
         manager.claim("2", "preview")
-        manager.ticket_ended("1", "its replica died")
+        manager.ticket_ended("1", DIED)
         assert state(manager, "a").status is TaskStatus.PENDING
         assert state(manager, "b").status is TaskStatus.PROCESSING
 
     def test_a_ticket_that_ends_before_its_replica_claimed_is_no_failure(self, manager):
         manager.submit(new_task("a"))
         for number in range(10):
-            manager.ticket_ended(f"ticket {number}", "its replica died")
+            manager.ticket_ended(f"ticket {number}", DIED)
         assert (state(manager, "a").status, state(manager, "a").failures) == (TaskStatus.PENDING, 0)
         assert manager.claim("ticket", "preview").attempt == 1
 
     def test_the_pause_doubles_with_every_failure(self, manager, clock):
         manager.submit(new_task("a"))
         for pause in (1, 2):
-            manager.lose("a", manager.claim(f"before {pause}", "preview").attempt, "its replica died")
+            manager.lose("a", manager.claim(f"before {pause}", "preview").attempt, DIED)
             clock.now += pause - 0.1
             assert manager.claim("too early", "preview") is None
             clock.now += 0.2
@@ -648,7 +665,7 @@ class TestFaults:
         manager.claim("1", "preview")
         manager.hand_out(False)
         task = state(manager, "a")
-        assert (task.status, task.failures, task.stage) == (TaskStatus.PENDING, 0, Stage.QUEUED)
+        assert (task.status, task.failures, task.progress.stage) == (TaskStatus.PENDING, 0, Stage.QUEUED)
         assert manager.claim("2", "preview") is None
         manager.hand_out(True)
         assert manager.claim("3", "preview").attempt == 2
@@ -759,7 +776,7 @@ class TestTwoManagers:
 
     def test_work_of_the_old_one_that_is_lost_is_repeated_by_the_new_one(self, old, new):
         old.refresh()
-        old.lose("running", 1, "its replica died")
+        old.lose("running", 1, DIED)
         new.refresh()
         assert old.claim("1", "preview") is None
         assert new.claim("2", "preview").id == "running"
