@@ -42,7 +42,7 @@ def test_libraries_that_are_there_pass():
 
 
 def test_what_is_installed_is_not_installed_again(tmp_path, monkeypatch):
-    commands = []
+    commands: list[list[str]] = []
     monkeypatch.setattr(bootstrap, "VENV", str(tmp_path))
     monkeypatch.setattr(bootstrap, "run", commands.append)
     bootstrap.install("python", "requirements-preview.txt")

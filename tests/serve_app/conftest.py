@@ -127,6 +127,8 @@ def slow_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Receiver(BaseHTTPRequestHandler):
     """Keeps what it is sent; /moved redirects, /broken fails, /slow answers byte by byte and never ends."""
 
+    server: "ReceiverServer"
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -150,11 +152,18 @@ class Receiver(BaseHTTPRequestHandler):
         pass
 
 
+class ReceiverServer(ThreadingHTTPServer):
+    """Tells what was received: path, headers and body of each message."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Receiver)
+        self.received: list[tuple[str, dict[str, str], bytes]] = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
 @pytest.fixture
-def receiver() -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    server.received = []
-    server.url = f"http://127.0.0.1:{server.server_port}"
+def receiver() -> Iterator[ReceiverServer]:
+    server = ReceiverServer()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield server

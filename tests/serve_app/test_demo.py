@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from serve_app.demo import DEFAULT_URL
+from serve_app.client import DEFAULT_URL
 from serve_app.launcher import ROOT
 from tests.service import PROMISED_END_S, poll
 

@@ -391,7 +391,8 @@ class TestWhatARouteIsTold:
         file = KeyFile(tmp_path / "api_keys.json")
         sent = {name: file.add(name, admin=name == "root") for name in ("alice", "root")}
         keys = ApiKeys(tmp_path / "api_keys.json")
-        app, shared = FastAPI(), {}
+        app = FastAPI()
+        shared: dict[str, object] = {}
 
         @app.get("/health")
         @app.get("/who")
