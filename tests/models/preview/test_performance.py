@@ -71,9 +71,9 @@ def test_the_encoded_video_speaks_before_a_still_background(
 ) -> None:
     params, output = GenerationParams(facecrop_dilation_ratio=1.0), tmp_path / "video.mp4"
     engine, speech_file = PreviewEngine(), CLIPS / "man.flac"
-    told: list[Progress] = []
-    generate_video(engine, astronaut_file, speech_file, output, params, told.append, never)
+    pages: list[Progress] = []
+    generate_video(engine, astronaut_file, speech_file, output, params, pages.append, never)
     motion = watch([decoded_frames(output, params.width, params.height)])
-    assert len(motion.opening) == told[-1].frames_requested
+    assert len(motion.opening) == pages[-1].frames_requested
     assert np.percentile(motion.opening, 95) >= 0.04
     assert motion.background.max() <= 3

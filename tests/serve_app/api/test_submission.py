@@ -15,7 +15,7 @@ from serve_app.engines.choice import EngineChoice
 from serve_app.errors import JournalUnavailable, StorageFull
 from serve_app.storage.local import LocalStorage
 from serve_app.tasks import webhooks
-from serve_app.tasks.manager import TaskManager
+from serve_app.tasks.overview import Overview
 from tests.serve_app.local_api import local_api
 from tests.serve_app.lost_answers import losing_answers
 from tests.serve_app.stored import upload
@@ -131,7 +131,7 @@ class TestARepeatedRequest:
         def knows(*_arguments):
             return True
 
-        monkeypatch.setattr(TaskManager, "knows", knows)
+        monkeypatch.setattr(Overview, "knows", knows)
         task_id = submit(api, KEY).json()["task_id"]
         uploads = LocalStorage(tmp_path / "data")
         assert sqlite_journal.get(task_id).idempotency_key == "k"

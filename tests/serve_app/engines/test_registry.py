@@ -29,7 +29,7 @@ from serve_app.tasks.actor import CODE_VERSION, TaskManagerActor
 from serve_app.tasks.journal import Journal
 from serve_app.tasks.manager_client import ManagerClient
 from tests.serve_app.local_api import local_api
-from tests.serve_app.managers import ManagerHere, new_manager
+from tests.serve_app.managers import ManagerHere, new_manager, state
 from tests.serve_app.new_tasks import new_task
 from tests.serve_app.stored import save_uploads
 
@@ -256,7 +256,7 @@ class TestAThirdEngine:
         replica = EngineReplica("sketch", settings)
         replica._manager = ManagerHere(manager)
         asyncio.run(replica.work("a ticket"))
-        task = manager.snapshot("a", owner=None).task
+        task = state(manager, "a")
         assert (task.status, task.device, task.progress.frames_generated) == (TaskStatus.COMPLETED, "cpu", 6)
         with storage.video("a", task.video).open() as video:
             assert video.read(8)[4:] == b"ftyp"

@@ -69,7 +69,7 @@ def tasks(manager, tmp_path, astronaut_file, speech_file):
 
 
 def failures(manager):
-    return [manager.snapshot(name, owner=None).task.failures for name in "ab"]
+    return [manager.overview.snapshot(name, owner=None).task.failures for name in "ab"]
 
 
 def work(replica, tickets=1):
@@ -87,7 +87,7 @@ class TestALostDevice:
 
     def test_one_task_fails_once_and_no_other_is_claimed(self, replica, manager, tasks):
         work(replica, tickets=5)
-        assert manager.counts()[TaskStatus.PENDING] == 2
+        assert manager.overview.counts()[TaskStatus.PENDING] == 2
         assert failures(manager) == [1, 0]
         assert manager.claim("of another replica", "failing").id == "b"
 
@@ -99,7 +99,7 @@ class TestALostDevice:
         with pytest.raises(RuntimeError):
             asyncio.run(replica.check_health())
         work(replica)
-        assert manager.counts()[TaskStatus.PENDING] == 2
+        assert manager.overview.counts()[TaskStatus.PENDING] == 2
 
     def test_a_device_does_not_come_back(self, replica, failing):
         with pytest.raises(RuntimeError):
@@ -132,7 +132,7 @@ class TestAFullDisk:
         failing.error = error
         work(replica, tickets=2)
         assert failures(manager) == [0, 0]
-        assert manager.counts()[TaskStatus.PENDING] == 2
+        assert manager.overview.counts()[TaskStatus.PENDING] == 2
         # What was full may be full at once again.
         assert manager.claim("of another replica", "failing") is None
 
