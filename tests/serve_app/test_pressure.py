@@ -4,14 +4,18 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 from models.params import GenerationParams
 from serve_app.storage.local import LocalStorage
 from serve_app.task import Task
 from serve_app.tasks.journal import Journal
-from tests.serve_app.local_api import local_api
 from tests.serve_app.stored import save_uploads
+from tests.service import poll
+
+# No node has so many: nothing is ever started.
+NO_REPLICA = {"num_cpus": 4096, "min_replicas": 0, "max_replicas": 1}
 
 # Made one after the other.
 ONE_REPLICA = {"min_replicas": 1, "max_replicas": 1}
@@ -37,16 +41,25 @@ def crowded(run_service, tmp_path_factory, astronaut_file, speech_file, ffmpeg):
 
 
 @pytest.fixture
+def full(run_service, ray_address, tmp_path):
+    """A service on a disk without the room it wants."""
+    with run_service(
+        tmp_path, address=ray_address, until_ready=False, min_free_bytes=2**62, preview=NO_REPLICA
+    ) as service:
+        poll(lambda: _answers(service))
+        yield service
+
+
+@pytest.fixture
 def files(astronaut_file, speech_file):
     return {"reference_image": astronaut_file.read_bytes(), "audio_file": speech_file.read_bytes()}
 
 
-def test_a_full_disk_refuses_tasks_before_and_keeps_nothing(tmp_path, journal, files):
-    with local_api(tmp_path, journal, min_free_bytes=2**62) as full:
-        refused = full.post("/generate_video", files=files)
-        assert (refused.status_code, refused.json()["error"]["type"]) == (507, "storage_full")
-        assert list(tmp_path.glob("data/uploads/*")) == []
-        assert full.get("/tasks").json() == {"tasks": [], "next_cursor": None}
+def test_a_full_disk_refuses_tasks_before_and_keeps_nothing(full, files):
+    refused = full.http.post("/generate_video", files=files)
+    assert (refused.status_code, refused.json()["error"]["type"]) == (507, "storage_full")
+    assert list(full.folder.glob("data/uploads/*")) == []
+    assert full.http.get("/tasks").json() == {"tasks": [], "next_cursor": None}
 
 
 def test_every_waiting_task_tells_its_place_while_a_replica_is_busy(crowded):
@@ -84,3 +97,10 @@ def test_there_is_room_again_when_a_task_is_cancelled(crowded, files):
     assert accepted.status_code == 200
     ids.append(accepted.json()["task_id"])
     assert service.http.post("/generate_video", files=files).status_code == 429
+
+
+def _answers(service):
+    try:
+        return service.http.get("/tasks").status_code == 200
+    except httpx.TransportError:
+        return False
