@@ -162,7 +162,7 @@ def python_mirror(folder):
             tar.add(Path(sys.base_prefix, part), f"python/{part}", filter=needed)
     uv = Path(sys.prefix, "bin", "uv")
     listing = [uv, "python", "list", "--only-downloads", "--output-format", "json", "cpython"]
-    like = json.loads(subprocess.check_output(listing))[0]
+    like = json.loads(subprocess.check_output(list(map(str, listing))))[0]
     major, minor, patch = sys.version_info[:3]
     build = {
         "os": like["os"],
@@ -248,7 +248,12 @@ def venv(tmp_path, monkeypatch):
     program(folder / "bin", "python")
     monkeypatch.setattr(bootstrap, "VENV", str(folder))
     monkeypatch.setattr(bootstrap, "find_python", lambda: "python3.12")
-    monkeypatch.setattr(bootstrap, "make_venv", lambda *arguments: made.append(arguments) or True)
+
+    def make_venv(*arguments):
+        made.append(arguments)
+        return True
+
+    monkeypatch.setattr(bootstrap, "make_venv", make_venv)
     return folder, made
 
 
@@ -278,10 +283,15 @@ def test_an_environment_that_cannot_be_used_is_made_anew(venv, damage):
 @pytest.fixture
 def installers(tmp_path, monkeypatch):
     """Notes which installers were called; those whose name is in `broken` fail."""
-    called, broken = [], set()
+    called: list[str] = []
+    broken: set[str] = set()
 
     def installer(name):
-        return lambda *_arguments: called.append(name) or name not in broken
+        def install(*_arguments):
+            called.append(name)
+            return name not in broken
+
+        return install
 
     monkeypatch.setattr(bootstrap, "VENV", str(tmp_path))
     monkeypatch.setattr(bootstrap, "install_uv", installer("uv itself"))

@@ -2,6 +2,7 @@
 
 `api` and `engines` come in through `manager_client`. `manager` and what it is made of know nothing of Ray.
 
-`active` and `queue` are tested in the tests of `manager` and `leadership`, `schema` in those of `journal`,
-`manager_client` in those of the API and in `test_faults`.
+Tested in `tests/serve_app/tasks/test_manager.py`: `active`, `queue`
+Tested in `tests/serve_app/tasks/test_faults.py`: `manager_client`
+Tested in `tests/serve_app/tasks/test_journal.py`: `schema`
 """

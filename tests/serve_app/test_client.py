@@ -8,10 +8,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from models.progress import Stage
 from serve_app.client import ClientError, EchoMimicClient
 from serve_app.launcher import ROOT
 from serve_app.schemas import ErrorDetail, ErrorResponse
-from serve_app.task import Stage, TaskStatus
+from serve_app.task import TaskStatus
 from tests.terminal import on_terminal
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import time
 
 import pytest
 
@@ -147,15 +148,19 @@ class TestHealth:
 
     def test_an_engine_that_does_not_stop_is_reported(self, replica, monkeypatch):
         replica._stop_requested_at = 0.0
-        monkeypatch.setattr(replica_module.time, "monotonic", lambda: replica_module._STOP_TIMEOUT_S)
+        monkeypatch.setattr(
+            "serve_app.engines.replica.time.monotonic", lambda: replica_module._STOP_TIMEOUT_S
+        )
         asyncio.run(replica.check_health())
-        monkeypatch.setattr(replica_module.time, "monotonic", lambda: replica_module._STOP_TIMEOUT_S + 1)
+        monkeypatch.setattr(
+            "serve_app.engines.replica.time.monotonic", lambda: replica_module._STOP_TIMEOUT_S + 1
+        )
         with pytest.raises(RuntimeError, match="the engine did not stop within 120 s"):
             asyncio.run(replica.check_health())
 
     def test_a_device_that_does_not_respond_is_lost(self, replica, failing, monkeypatch):
         monkeypatch.setattr(replica_module, "_DEVICE_TIMEOUT_S", 0.01)
-        monkeypatch.setattr(failing, "check_device", lambda: replica_module.time.sleep(0.2))
+        monkeypatch.setattr(failing, "check_device", lambda: time.sleep(0.2))
         with pytest.raises(RuntimeError, match="stopped responding"):
             asyncio.run(replica.check_health())
 

@@ -75,7 +75,8 @@ def test_a_ticket_that_ends_before_its_replica_claimed_is_replaced(manager, queu
     async def work():
         manager.submit(new_task("a"))
         await issue(tickets)
-        end(*queues.sent.values(), failure=failure)
+        (ticket,) = queues.sent.values()
+        end(ticket, failure)
         await asyncio.sleep(0)
         await issue(tickets)
 
