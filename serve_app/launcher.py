@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from serve_app.access.api_keys import KeyFile
 from serve_app.access.exposure import check_exposure
+from serve_app.engines.registry import check_engine
 from serve_app.errors import ConfigError
 from serve_app.process_tree import raise_on_termination, running, wait
 from serve_app.settings import Settings
@@ -49,11 +50,12 @@ def check(config: Path = CONFIG) -> None:
     `serve run` itself would only log what is wrong, and keep running.
 
     Raises:
-        ConfigError: an argument is unknown or out of range; the file of API keys cannot be read; others
-            could reach the service without a key.
+        ConfigError: an argument is unknown or out of range; `engine` names no engine; the file of API keys
+            cannot be read; others could reach the service without a key.
     """
     options = _read(config).get("http_options") or {}
     for settings in configured(config):
+        check_engine(settings)
         check_exposure(settings, options.get("host", SERVE_HOST))
         if settings.api_keys:
             KeyFile(settings.api_keys).read()

@@ -7,7 +7,6 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from serve_app.settings import EngineName
 from serve_app.task import Stage, TaskPage, TaskSnapshot, TaskStatus
 
 
@@ -124,7 +123,7 @@ class HealthResponse(BaseModel):
     alive: Literal[True] = True
     ready: bool = Field(description="Whether a task sent now would be worked on.")
     reason: str | None = Field(description="Why the service is not ready.")
-    engine: EngineName = Field(description="What makes the video of a task that asks for no engine.")
+    engine: str = Field(description="What makes the video of a task that asks for no engine.")
     engines: dict[str, EngineHealth]
     pending: int = Field(description="Tasks that wait.")
     processing: int = Field(description="Tasks that are worked on.")

@@ -5,15 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from models.echomimic.weights.variants import DEFAULTS
-from models.params import GenerationParams
-
 APP_NAME = "echomimic"
-
-EngineName = Literal["echomimic", "preview"]
-
-# The engines of this release, and the deployment each runs in.
-DEPLOYMENTS: dict[EngineName, str] = {"echomimic": "EchoMimic", "preview": "Preview"}
 
 # A manager that claims to be alive for longer has a clock that is ahead, or had one when it died.
 LONGEST_LEASE_S = 3600.0
@@ -72,9 +64,7 @@ class EchoMimicSettings(EngineSettings):
 class Settings(_Settings):
     """The builder's arguments."""
 
-    engine: Literal["auto", EngineName] = Field(
-        "auto", description="What makes a video unless the request says otherwise."
-    )
+    engine: str = Field("auto", description="What makes a video unless the request says otherwise.")
     data_dir: Path = Field(Path("output"), description="Uploads, videos and the task journal live below it.")
     database_url: str | None = Field(
         None, description="SQLAlchemy URL of the task journal; by default SQLite below data_dir."
@@ -131,13 +121,10 @@ class Settings(_Settings):
         # Replicas and the manager run in other working directories than the builder.
         return None if value is None else value.expanduser().absolute()
 
-    def of(self, engine: EngineName) -> EngineSettings:
-        """The settings of one engine."""
-        return {"echomimic": self.echomimic, "preview": self.preview}[engine]
-
-    def default_params(self, engine: EngineName) -> GenerationParams:
-        """The numbers of a request that names none."""
-        return DEFAULTS[self.echomimic.variant] if engine == "echomimic" else GenerationParams()
+    def of(self, engine: str) -> EngineSettings:
+        """The settings of a registered engine; the defaults where it has none of its own."""
+        settings: EngineSettings = getattr(self, engine, EngineSettings())
+        return settings
 
     @property
     def journal_url(self) -> str:

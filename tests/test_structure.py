@@ -86,6 +86,19 @@ def names(node: ast.AST) -> Iterator[str]:
             yield whole if whole in MODULES else str(node.module)
 
 
+@cache
+def loads(module: str) -> frozenset[str]:
+    """What one of ours imports when it runs; a type checker reads more."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    blocks = (node for node in ast.walk(tree) if isinstance(node, ast.If) and names_type_checking(node.test))
+    for_types = {name for block in blocks for node in ast.walk(block) for name in names(node)}
+    return imports(module) - for_types
+
+
+def names_type_checking(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "TYPE_CHECKING"
+
+
 def reached(module: str) -> set[str]:
     """All that is loaded with a module, ours and other people's; not what functions import late."""
     seen, waiting = set(), [module]
@@ -95,7 +108,7 @@ def reached(module: str) -> set[str]:
             continue
         seen.add(current)
         if current in MODULES:
-            waiting += imports(current) - IMPORTED_LATE
+            waiting += loads(current) - IMPORTED_LATE
     return seen
 
 

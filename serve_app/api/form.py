@@ -1,5 +1,6 @@
 """The multipart form of `POST /generate_video`: its fields, what each accepts, and what follows from them."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, get_args, get_origin
 
 from annotated_types import Ge, Le, MultipleOf
@@ -7,7 +8,8 @@ from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationInfo
 
 from models.params import GenerationParams
-from serve_app.api.submission import MAX_SEED, RequestedEngine, VideoRequest
+from serve_app.api.submission import MAX_SEED, VideoRequest
+from serve_app.engines.registry import AUTO, engine_choices
 
 # A form may have a thousand fields with names of kilobytes, and what a task says is kept and sent often.
 IGNORED_TOLD = 20
@@ -27,6 +29,16 @@ def _less_than_context_frames(value: int, info: ValidationInfo) -> int:
     if context_frames is not None and value >= context_frames:
         raise ValueError(f"must be less than context_frames, which is {context_frames}")
     return value
+
+
+def _known_engine(value: str) -> str:
+    if value not in engine_choices():
+        raise ValueError(f"should be one of {_listed(engine_choices())}")
+    return value
+
+
+def _listed(choices: Iterable[str]) -> str:
+    return ", ".join(repr(choice) for choice in choices)
 
 
 class GenerateVideoForm(BaseModel):
@@ -93,10 +105,11 @@ class GenerateVideoForm(BaseModel):
         description="Accepted for compatibility: the replica's own device runs, and a difference is a "
         "warning in the task.",
     )
-    engine: RequestedEngine = Field(
-        "auto",
+    engine: Annotated[str, AfterValidator(_known_engine)] = Field(
+        AUTO,
         description="What makes the video: echomimic, or preview for a quick draft; auto is the best one "
         "that is deployed.",
+        json_schema_extra=lambda schema: schema.update(enum=list(engine_choices())),
     )
 
     priority: int = Field(0, ge=-100, le=100, description="Higher starts first; equal ones first come.")
@@ -139,7 +152,9 @@ def allowed_values(field_name: str) -> str | None:
     if field.annotation is UploadFile:
         return "a file"
     if get_origin(field.annotation) is Literal:
-        return ", ".join(repr(choice) for choice in get_args(field.annotation))
+        return _listed(get_args(field.annotation))
+    if field_name == "engine":
+        return _listed(engine_choices())
     if field_name == "webhook_url":
         return "an http or https URL"
     kind = "a whole number" if field.annotation is int else "a number"

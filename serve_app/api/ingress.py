@@ -11,6 +11,7 @@ from serve_app.api.application import create_api
 from serve_app.cluster.health import listening_host
 from serve_app.cluster.replica_ports import keep_on_loopback
 from serve_app.engines.choice import EngineChoice
+from serve_app.engines.registry import deployments
 from serve_app.settings import Settings
 from serve_app.tasks.manager_client import ManagerClient
 
@@ -39,7 +40,7 @@ class Ingress:
             check_exposure(settings, host)
         self._settings = settings
         self._choice = choice
-        self._manager = ManagerClient(settings, _MANAGER_TIMEOUT_S)
+        self._manager = ManagerClient(settings, deployments(), _MANAGER_TIMEOUT_S)
         await self._manager.ensure()
 
     async def check_health(self) -> None:

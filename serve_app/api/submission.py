@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from models.image import check_image
 from models.params import GenerationParams
@@ -18,9 +18,10 @@ from models.speech import check_audio
 from serve_app.api.caller import Caller
 from serve_app.api.upload_slots import UploadSlots
 from serve_app.engines.choice import EngineChoice
+from serve_app.engines.registry import AUTO, ENGINES
 from serve_app.errors import InvalidRequest, JournalUnavailable, ManagerUnavailable
 from serve_app.schemas import SubmittedTask
-from serve_app.settings import EngineName, Settings
+from serve_app.settings import Settings
 from serve_app.storage.base import Storage
 from serve_app.task import Task
 from serve_app.tasks import webhooks
@@ -39,8 +40,6 @@ _RECEIVED_AT_ONCE_PER_OWNER = 50
 
 _CHUNK_BYTES = 1024 * 1024
 
-RequestedEngine = Literal["auto", EngineName]
-
 
 @dataclass(frozen=True)
 class VideoRequest:
@@ -51,7 +50,7 @@ class VideoRequest:
             here has a default, which another release or another engine may have otherwise.
         reference_image: the portrait, seekable; open until the request is accepted or refused.
         audio_file: the speech, likewise.
-        engine: which engine is to make the video; "auto" for the best that is deployed.
+        engine: which engine is to make the video; `AUTO` for the best that is deployed.
         device: where it is to run, "cuda" or "cpu".
         priority: higher starts first.
         webhook_url: who is to be told of the end.
@@ -62,7 +61,7 @@ class VideoRequest:
     chosen: Mapping[str, int | float | str | None]
     reference_image: BinaryIO
     audio_file: BinaryIO
-    engine: RequestedEngine = "auto"
+    engine: str = AUTO
     device: str = "cuda"
     priority: int = 0
     webhook_url: str | None = None
@@ -187,11 +186,11 @@ class Submissions:
         return SubmittedTask(task_id=task.id, status=task.status)
 
     def _new_task(self, request: VideoRequest, caller: Caller) -> Task:
-        engine = self._choice.default if request.engine == "auto" else request.engine
+        engine = self._choice.default if request.engine == AUTO else request.engine
         return Task(
             id=str(uuid.uuid4()),
             engine=engine,
-            params=request.params(self._settings.default_params(engine)),
+            params=request.params(ENGINES[engine].default_params(self._settings)),
             requested_device=request.device,
             priority=request.priority,
             webhook_url=request.webhook_url,

@@ -14,7 +14,7 @@ from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, DeploymentStatusOverview
 
 from serve_app.schemas import EngineHealth
-from serve_app.settings import APP_NAME, DEPLOYMENTS, EngineName, EngineSettings, Settings
+from serve_app.settings import APP_NAME, EngineSettings, Settings
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,23 @@ class Health:
     """The application's status, None while Serve does not know it, and that of each engine."""
 
     application: ApplicationStatus | None = None
-    engines: Mapping[EngineName, EngineHealth] = field(default_factory=dict)
+    engines: Mapping[str, EngineHealth] = field(default_factory=dict)
 
 
-def examine(settings: Settings) -> Health:
-    """Ask Serve and Ray how the application is. Blocks for some milliseconds."""
+def examine(settings: Settings, deployments: Mapping[str, str]) -> Health:
+    """Ask Serve and Ray how the application is. Blocks for some milliseconds.
+
+    Args:
+        settings: the builder's arguments.
+        deployments: the deployment of each engine, by the engine's name.
+    """
     application = serve.status().applications.get(APP_NAME)
     if application is None:
         return Health()
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     engines = {
         engine: diagnose(application.deployments[deployment], settings.of(engine), nodes)
-        for engine, deployment in DEPLOYMENTS.items()
+        for engine, deployment in deployments.items()
         if deployment in application.deployments
     }
     return Health(ApplicationStatus(application.status), engines)

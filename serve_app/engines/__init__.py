@@ -1,4 +1,5 @@
 """The engines of the service: which there are, which are deployed, and the replicas that run them.
 
-Only `app.py` and `api` come in. Knows nothing of HTTP; what an engine computes is in `models`.
+`app.py` and `api` come in, and the launcher, which asks the registry for names. Knows nothing of HTTP; what
+an engine computes is in `models`.
 """

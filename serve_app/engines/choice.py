@@ -3,12 +3,11 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import ray
 
-from models.echomimic.weights.layout import missing
-from serve_app.settings import DEPLOYMENTS, EchoMimicSettings, EngineName, Settings
+from serve_app.engines.registry import AUTO, ENGINES, RegisteredEngine, check_engine
+from serve_app.settings import Settings
 
 logger = logging.getLogger("ray.serve")
 
@@ -22,47 +21,46 @@ class EngineChoice:
         left_out: for each engine that is not deployed, why.
     """
 
-    default: EngineName
+    default: str
     left_out: Mapping[str, str]
 
     @property
-    def deployed(self) -> list[EngineName]:
-        """The engines a task may ask for."""
-        return [name for name in DEPLOYMENTS if name not in self.left_out]
+    def deployed(self) -> list[str]:
+        """The engines a task may ask for, best first."""
+        return [name for name in ENGINES if name not in self.left_out]
 
 
 def choose(settings: Settings) -> EngineChoice:
     """Decide from the settings and, with `auto`, from what this machine and its cluster have.
 
-    The preview is always deployed: anybody may ask for a quick draft.
+    An engine that is named is deployed without a look: its GPU nodes may be still to come.
+
+    Raises:
+        ConfigError: the setting `engine` names no engine.
     """
-    if settings.engine == "preview":
-        return EngineChoice("preview", {"echomimic": "the setting 'engine' is 'preview'"})
-    obstacle = _obstacle(settings.echomimic) if settings.engine == "auto" else None
-    if obstacle is None:
-        return EngineChoice("echomimic", {})
-    logger.warning(
-        "EchoMimic is not deployed, the preview engine makes all videos: %s (weights_dir is %s)",
-        obstacle,
-        settings.echomimic.weights_dir,
-    )
-    return EngineChoice("preview", {"echomimic": obstacle})
+    check_engine(settings)
+    reasons = {engine.name: _why_left_out(engine, settings) for engine in ENGINES.values()}
+    left_out = {name: reason for name, reason in reasons.items() if reason is not None}
+    if settings.engine != AUTO:
+        return EngineChoice(settings.engine, left_out)
+    best = next(name for name in ENGINES if name not in left_out)
+    for name, reason in left_out.items():
+        logger.warning(
+            "%s is not deployed: %s. The engine %r makes the videos of requests that name none. "
+            "The settings of %s: %s",
+            *(ENGINES[name].deployment, reason, best, name, settings.of(name)),
+        )
+    return EngineChoice(best, left_out)
 
 
-def _download(settings: EchoMimicSettings) -> str:
-    return "make weights" if settings.variant == "acc" else f"make weights VARIANT={settings.variant}"
+def _why_left_out(engine: RegisteredEngine, settings: Settings) -> str | None:
+    if engine.always_deployed or engine.name == settings.engine:
+        return None
+    if settings.engine != AUTO:
+        return f"the setting 'engine' is {settings.engine!r}"
+    return engine.obstacle(settings) or _gpu_shortage(settings.of(engine.name).num_gpus)
 
 
-def _obstacle(settings: EchoMimicSettings) -> str | None:
-    """What EchoMimic lacks here; None where it can run."""
-    absent = missing(settings.weights_dir, settings.variant)
-    if absent:
-        names = ", ".join(absent)
-        # Everybody may read this: no path of the machine in it.
-        return f"weights are missing in weights_dir ({names}); '{_download(settings)}' downloads them"
-    if find_spec("torch") is None:
-        return "torch is not installed; 'make weights' installs what EchoMimic needs"
+def _gpu_shortage(needed: float) -> str | None:
     gpus = ray.cluster_resources().get("GPU", 0) if ray.is_initialized() else 0
-    if gpus < settings.num_gpus:
-        return f"a replica needs {settings.num_gpus:g} GPU and the cluster has {gpus:g}"
-    return None
+    return f"a replica needs {needed:g} GPU and the cluster has {gpus:g}" if gpus < needed else None

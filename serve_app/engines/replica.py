@@ -5,10 +5,10 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from models.engine import Engine
 from models.errors import Cancelled, DiskFull, GenerationError, InputError
 from serve_app.cluster.replica_ports import keep_on_loopback
 from serve_app.engines.attempt import Attempt
+from serve_app.engines.registry import ENGINES, deployments
 from serve_app.settings import Settings
 from serve_app.storage.local import LocalStorage, is_disk_full
 from serve_app.task import Task
@@ -17,13 +17,14 @@ from serve_app.tasks.manager_client import ManagerClient
 
 _REPORT_PERIOD_S = 0.5
 
-# An engine obeys a stop within one window; a thread that takes longer hangs.
+# An engine stops within one window; a thread that takes longer hangs.
 _STOP_TIMEOUT_S = 120.0
 
-# A device that computes answers in milliseconds, also beside a video.
-_TOUCH_TIMEOUT_S = 10.0
+# A device that works responds in milliseconds, also while it makes a video.
+_DEVICE_TIMEOUT_S = 10.0
 
-# Serve needs three failed checks, half a minute, to replace a replica; tickets must not rush through it.
+# Serve replaces a replica after three failed checks, half a minute. Until then its tickets end one by one at
+# this pace, so that they do not all pass through it.
 _TICKET_PAUSE_S = 5.0
 
 logger = logging.getLogger("ray.serve")
@@ -33,18 +34,19 @@ class EngineReplica:
     """Works on one task at a time.
 
     Args:
-        engine: what generates the frames.
+        name: of the engine, as registered.
         settings: the builder's arguments.
     """
 
-    def __init__(self, engine: Engine, settings: Settings):
+    def __init__(self, name: str, settings: Settings):
         keep_on_loopback()
-        self._engine = engine
+        self._name = name
+        self._engine = ENGINES[name].load(settings)
         self._storage = LocalStorage(settings.data_dir)
         # A video in the making outlasts any absence of the manager.
-        self._manager = ManagerClient(settings, timeout_s=None)
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=engine.name)
-        self._stopped_at: float | None = None
+        self._manager = ManagerClient(settings, deployments(), timeout_s=None)
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._stop_requested_at: float | None = None
         self._device_lost = False
 
     async def work(self, ticket_id: str) -> None:
@@ -52,16 +54,17 @@ class EngineReplica:
         if self._device_lost:
             await asyncio.sleep(_TICKET_PAUSE_S)
             return
-        task = await self._manager.call(TaskManagerActor.claim, ticket_id, self._engine.name)
+        task = await self._manager.call(TaskManagerActor.claim, ticket_id, self._name)
         if task is not None:
             await self._make_video(task)
 
     async def check_health(self) -> None:
         """Called by Serve, which replaces a replica that raises here."""
-        if self._stopped_at is not None and time.monotonic() - self._stopped_at > _STOP_TIMEOUT_S:
-            raise RuntimeError(f"the engine did not obey a stop for {_STOP_TIMEOUT_S:g} s")
-        if not await self._device_computes():
-            raise RuntimeError(f"{self._engine.device} does not compute any more")
+        requested_at = self._stop_requested_at
+        if requested_at is not None and time.monotonic() - requested_at > _STOP_TIMEOUT_S:
+            raise RuntimeError(f"the engine did not stop within {_STOP_TIMEOUT_S:g} s")
+        if not await self._device_responds():
+            raise RuntimeError(f"{self._engine.device} stopped responding")
 
     async def _make_video(self, task: Task) -> None:
         attempt = Attempt(task, self._engine, self._storage)
@@ -82,9 +85,9 @@ class EngineReplica:
 
     async def _stop(self, attempt: Attempt, running: asyncio.Future[str]) -> None:
         attempt.stop()
-        self._stopped_at = time.monotonic()
+        self._stop_requested_at = time.monotonic()
         await asyncio.wait([running])
-        self._stopped_at = None
+        self._stop_requested_at = None
 
     async def _conclude(self, task: Task, attempt: Attempt, running: asyncio.Future[str]) -> None:
         """Tell the manager how the attempt ended."""
@@ -104,22 +107,23 @@ class EngineReplica:
                 self._storage.remove_video(task.id, video)
 
     async def _reason(self, task: Task, error: Exception) -> str:
-        """Why an attempt failed by no fault of its input that we know of."""
+        """Why an attempt failed that nothing in its input is known to have caused."""
         if isinstance(error, GenerationError):
             return str(error)
         logger.error("task %s: attempt %d failed", task.id, task.attempt, exc_info=error)
-        # It counts as a failure as well: the task may be what broke it, and would break one after the other.
-        if not await self._device_computes():
-            return f"{self._engine.device} does not compute any more"
+        # A lost device counts as a failure of the task as well: the task may have caused it, and would
+        # otherwise take down one replica after the other.
+        if not await self._device_responds():
+            return f"{self._engine.device} stopped responding"
         return "an unexpected error, see the log of the engine's replica"
 
-    async def _device_computes(self) -> bool:
-        """Once it does not, it never will: after an error such as an illegal access, CUDA is of no use."""
+    async def _device_responds(self) -> bool:
+        """A lost device stays lost: after an error such as an illegal access, CUDA is of no use."""
         if not self._device_lost:
             try:
-                await asyncio.wait_for(asyncio.to_thread(self._engine.check_device), _TOUCH_TIMEOUT_S)
+                await asyncio.wait_for(asyncio.to_thread(self._engine.check_device), _DEVICE_TIMEOUT_S)
             except Exception:
-                logger.exception("%s does not compute any more", self._engine.device)
+                logger.exception("%s stopped responding", self._engine.device)
                 self._device_lost = True
         return not self._device_lost
 
@@ -129,36 +133,3 @@ def describe(error: InputError) -> str:
     told = error.allowed is None or error.allowed in error.message
     allowed = "" if told else f" (allowed: {error.allowed})"
     return f"{error.field}: {error.message}{allowed}"
-
-
-class Preview(EngineReplica):
-    """The CPU engine: no weights, no GPU."""
-
-    def __init__(self, settings: Settings):
-        # Imported here: only these replicas need MediaPipe and OpenCV.
-        from models.preview.engine import PreviewEngine
-
-        super().__init__(PreviewEngine(), settings)
-
-
-class EchoMimic(EngineReplica):
-    """The diffusion engine, on one GPU unless its settings reserve none."""
-
-    def __init__(self, settings: Settings):
-        # Imported here: only these replicas need torch.
-        from models.echomimic.engine import EchoMimicEngine
-        from models.echomimic.networks.config import PRESETS
-
-        chosen = settings.echomimic
-        engine, warnings = EchoMimicEngine.load(
-            chosen.weights_dir,
-            "cuda:0" if chosen.num_gpus else "cpu",
-            variant=chosen.variant,
-            precision=chosen.precision,
-            architecture=PRESETS[chosen.preset],
-            compiled=chosen.compiled,
-            low_memory=chosen.low_memory,
-        )
-        for warning in warnings:
-            logger.warning(warning)
-        super().__init__(engine, settings)

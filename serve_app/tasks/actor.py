@@ -4,7 +4,7 @@ import asyncio
 import functools
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Concatenate, ParamSpec, TypeVar
 
 import ray
@@ -66,10 +66,15 @@ class TaskManagerActor:
     """What other processes may ask of the manager, and what it does by itself.
 
     Replicas and ingresses of the release before this one call these methods too, by their names.
+
+    Args:
+        settings: the builder's arguments.
+        deployments: the deployment of each engine, by the engine's name.
     """
 
-    async def __init__(self, settings: Settings):  # type: ignore[misc]  # Ray awaits it, in the actor's event loop
+    async def __init__(self, settings: Settings, deployments: Mapping[str, str]):  # type: ignore[misc]  # Ray awaits it, in the actor's event loop
         self._settings = settings
+        self._deployments = deployments
         self._health = Health()
         storage = LocalStorage(settings.data_dir)
         journal = Journal(settings.journal_url)
@@ -80,7 +85,7 @@ class TaskManagerActor:
             name=ray.get_runtime_context().get_node_id(),
             has_room=lambda: storage.has_room(settings.min_free_bytes),
         )
-        self._tickets = Tickets(self._manager)
+        self._tickets = Tickets(self._manager, deployments)
         self._sweeper = Sweeper(journal, storage, settings.keep_tasks_s, settings.keep_uploads_s)
         secret = load_secret(settings.data_dir / "webhook_secret")
         self._notifier = Notifier(journal, secret, settings.allow_private_webhooks)
@@ -91,9 +96,12 @@ class TaskManagerActor:
             asyncio.create_task(every(_NOTIFICATION_PERIOD_S, self._notify, "sending of webhooks")),
         ]
 
-    def identity(self) -> tuple[int, Settings]:
-        """The version of this actor's code and the settings it runs with."""
-        return CODE_VERSION, self._settings
+    def identity(self) -> tuple[int, tuple[Settings, Mapping[str, str]]]:
+        """The version of this actor's code and the arguments it was started with.
+
+        Ingress replicas of every release read it: it stays a pair that begins with the version.
+        """
+        return CODE_VERSION, (self._settings, self._deployments)
 
     def health(self) -> Health:
         """What was last seen of the application and its replicas."""
@@ -144,7 +152,7 @@ class TaskManagerActor:
     async def _observe(self) -> None:
         try:
             self._health = await asyncio.wait_for(
-                asyncio.to_thread(examine, self._settings), _OBSERVATION_TIMEOUT_S
+                asyncio.to_thread(examine, self._settings, self._deployments), _OBSERVATION_TIMEOUT_S
             )
         except ActorDiedError:
             # Serve was shut down, and its client in this process would stay with the dead controller for

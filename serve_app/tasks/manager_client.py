@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import ray
@@ -39,17 +39,18 @@ class ManagerClient:
 
     Args:
         settings: what a manager that does not run yet is started with.
+        deployments: the same, the deployment of each engine by the engine's name.
         timeout_s: seconds after which a call is given up; None waits for as long as it takes.
     """
 
-    def __init__(self, settings: Settings, timeout_s: float | None):
-        self._settings = settings
+    def __init__(self, settings: Settings, deployments: Mapping[str, str], timeout_s: float | None):
+        self._arguments = (settings, deployments)
         self._timeout_s = timeout_s
         self._actor: Any = None
 
     async def start(self) -> None:
         """Start the manager unless there is one; whether it can start is not waited for."""
-        self._actor = await asyncio.to_thread(_start_manager, self._settings)
+        self._actor = await asyncio.to_thread(_start_manager, *self._arguments)
 
     async def ensure(self) -> None:
         """Start the manager, or replace one that runs older code or other settings.
@@ -109,11 +110,11 @@ class ManagerClient:
     def _patient(self) -> bool:
         return self._timeout_s is None
 
-    def _outdated(self, version: int, settings: Settings) -> bool:
-        return version < CODE_VERSION or (version == CODE_VERSION and settings != self._settings)
+    def _outdated(self, version: int, arguments: object) -> bool:
+        return version < CODE_VERSION or (version == CODE_VERSION and arguments != self._arguments)
 
 
-def _start_manager(settings: Settings) -> Any:
+def _start_manager(settings: Settings, deployments: Mapping[str, str]) -> Any:
     return (
         ray.remote(TaskManagerActor)
         .options(
@@ -128,7 +129,7 @@ def _start_manager(settings: Settings) -> Any:
             resources={"node:__internal_head__": 0.001},
             runtime_env={"env_vars": AUTOSCALING_ENVIRONMENT},
         )
-        .remote(settings)
+        .remote(settings, deployments)
     )
 
 

@@ -8,12 +8,12 @@ autoscaler sees the depth of the queue, and the order is the manager's.
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from ray.exceptions import RayActorError
 
 from serve_app.cluster.handles import waiting_handle
-from serve_app.settings import APP_NAME, DEPLOYMENTS
+from serve_app.settings import APP_NAME
 from serve_app.tasks.manager import TaskManager
 
 logger = logging.getLogger("ray.serve")
@@ -28,19 +28,26 @@ class Tickets:
 
     Args:
         manager: has the tasks, and is told when a ticket ends.
+        deployments: the deployment of each engine, by the engine's name.
         work: has a replica of this deployment work on this ticket, and returns when it is done.
     """
 
-    def __init__(self, manager: TaskManager, work: Callable[[str, str], Awaitable[None]] = _work):
+    def __init__(
+        self,
+        manager: TaskManager,
+        deployments: Mapping[str, str],
+        work: Callable[[str, str], Awaitable[None]] = _work,
+    ):
         self._manager = manager
+        self._deployments = deployments
         self._work = work
-        self._waiting: dict[str, set[str]] = {engine: set() for engine in DEPLOYMENTS}
+        self._waiting: dict[str, set[str]] = {engine: set() for engine in deployments}
         # The event loop itself holds its tasks only weakly.
         self._followed: set[asyncio.Task[None]] = set()
 
     def issue(self) -> None:
         """Send the tickets that are missing. Call this in an event loop."""
-        for engine, deployment in DEPLOYMENTS.items():
+        for engine, deployment in self._deployments.items():
             for _ in range(self._manager.waiting(engine) - len(self._waiting[engine])):
                 ticket_id = str(uuid.uuid4())
                 self._waiting[engine].add(ticket_id)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from serve_app.engines.registry import deployments
 from serve_app.settings import Settings
 from serve_app.task import Task, TaskSnapshot
 from serve_app.tasks.journal import Journal
@@ -81,7 +82,7 @@ class ManagerHere(ManagerClient):
     """Calls this manager, once or, as Ray does where an answer got lost, several times."""
 
     def __init__(self, manager: TaskManager, times: int = 1):
-        super().__init__(Settings(), timeout_s=None)
+        super().__init__(Settings(), deployments(), timeout_s=None)
         self._manager = manager
         self._times = times
 

@@ -10,7 +10,6 @@ from fastapi.testclient import TestClient
 
 from models.params import GenerationParams
 from serve_app.api.form import GenerateVideoForm, allowed_values
-from serve_app.settings import EchoMimicSettings, Settings
 
 
 @pytest.fixture
@@ -31,19 +30,16 @@ def numbers(astronaut_file, speech_file):
 
 
 def test_a_form_without_numbers_has_the_contract_s(numbers):
-    assert numbers(Settings().default_params("preview")) == asdict(GenerationParams())
+    assert numbers(GenerationParams()) == asdict(GenerationParams())
 
 
-def test_the_base_variant_has_its_own_steps_and_guidance(numbers):
-    base = Settings(echomimic=EchoMimicSettings(variant="base"))
-    assert base.default_params("preview") == GenerationParams()
-    sent = numbers(base.default_params("echomimic"))
+def test_the_defaults_are_those_of_the_engine(numbers):
+    sent = numbers(GenerationParams(steps=30, cfg=2.5))
     assert (sent["steps"], sent["cfg"], sent["width"]) == (30, 2.5, 512)
 
 
 def test_what_was_sent_wins_over_any_default(numbers):
-    base = Settings(echomimic=EchoMimicSettings(variant="base"))
-    sent = numbers(base.default_params("echomimic"), steps="6", cfg="1.0", seed="3")
+    sent = numbers(GenerationParams(steps=30, cfg=2.5), steps="6", cfg="1.0", seed="3")
     assert (sent["steps"], sent["cfg"], sent["seed"]) == (6, 1.0, 3)
 
 

@@ -15,8 +15,9 @@ from fastapi.testclient import TestClient
 from serve_app.api.application import create_api
 from serve_app.cluster.proxy_headers import READ_BY_SERVE
 from serve_app.engines.choice import EngineChoice
+from serve_app.engines.registry import ENGINES, deployments
 from serve_app.errors import JournalUnavailable, ManagerUnavailable, StorageFull
-from serve_app.settings import DEPLOYMENTS, Settings
+from serve_app.settings import Settings
 from serve_app.storage.local import LocalStorage
 from serve_app.task import TaskStatus
 from serve_app.tasks.manager_client import ManagerClient
@@ -507,7 +508,7 @@ class TestHealth:
         assert health["alive"]
         assert health["ready"]
         assert health["reason"] is None
-        assert set(health["engines"]) == set(DEPLOYMENTS)
+        assert set(health["engines"]) == set(ENGINES)
         assert health["engines"]["preview"]["ready"]
 
     def test_an_engine_that_is_left_out_says_why(self, service):
@@ -526,7 +527,7 @@ class TestHealth:
         async def fail(_method):
             raise error
 
-        manager = ManagerClient(Settings(), timeout_s=1)
+        manager = ManagerClient(Settings(), deployments(), timeout_s=1)
         monkeypatch.setattr(manager, "call", fail)
         with client_of(manager) as client:
             health = client.get("/health").json()

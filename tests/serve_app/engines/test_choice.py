@@ -41,7 +41,8 @@ def test_without_weights_the_preview_is_chosen_and_the_log_says_why(weights, cap
     assert (choice.default, choice.deployed) == ("preview", ["preview"])
     why = "weights are missing in weights_dir (reference_unet); 'make weights' downloads them"
     assert choice.left_out == {"echomimic": why}
-    assert f"{why} (weights_dir is {weights})" in caplog.text
+    assert f"EchoMimic is not deployed: {why}" in caplog.text
+    assert f"weights_dir={weights!r}" in caplog.text
 
 
 def test_the_download_of_the_missing_variant_is_named(weights):

@@ -7,7 +7,8 @@ import pytest
 
 from models.errors import DiskFull, OutOfMemory
 from serve_app.engines import replica as replica_module
-from serve_app.engines.replica import EchoMimic, EngineReplica
+from serve_app.engines.registry import ENGINES, RegisteredEngine
+from serve_app.engines.replica import EngineReplica
 from serve_app.settings import Settings
 from serve_app.storage.local import LocalStorage
 from serve_app.task import TaskStatus
@@ -20,7 +21,7 @@ from tests.serve_app.stored import save_uploads
 class FailingEngine:
     """An engine that makes no frame, on a device that may be lost with it."""
 
-    name = "preview"
+    name = "failing"
     device = "cuda:0"
 
     def __init__(self, error):
@@ -51,7 +52,9 @@ def manager(tmp_path):
 @pytest.fixture
 def replica(failing, manager, tmp_path, monkeypatch):
     monkeypatch.setattr(replica_module, "_TICKET_PAUSE_S", 0.01)
-    replica = EngineReplica(failing, Settings(data_dir=tmp_path))
+    registered = RegisteredEngine("failing", "Failing", "mediapipe", load=lambda _settings: failing)
+    monkeypatch.setitem(ENGINES, "failing", registered)
+    replica = EngineReplica("failing", Settings(data_dir=tmp_path))
     replica._manager = ManagerHere(manager)
     return replica
 
@@ -60,7 +63,7 @@ def replica(failing, manager, tmp_path, monkeypatch):
 def tasks(manager, tmp_path, astronaut_file, speech_file):
     """Two tasks that wait, with their uploads."""
     for name in "ab":
-        manager.submit(new_task(name))
+        manager.submit(new_task(name, engine="failing"))
         save_uploads(LocalStorage(tmp_path), name, astronaut_file.read_bytes(), speech_file.read_bytes())
 
 
@@ -76,7 +79,7 @@ def work(replica, tickets=1):
     asyncio.run(take())
 
 
-class TestLostDevice:
+class TestALostDevice:
     @pytest.fixture(autouse=True)
     def _lost(self, failing):
         failing.device_lost = True
@@ -85,10 +88,10 @@ class TestLostDevice:
         work(replica, tickets=5)
         assert manager.overview.counts()[TaskStatus.PENDING] == 2
         assert failures(manager) == [1, 0]
-        assert manager.claim("of another replica", "preview").id == "b"
+        assert manager.claim("of another replica", "failing").id == "b"
 
     def test_serve_is_told(self, replica):
-        with pytest.raises(RuntimeError, match="cuda:0 does not compute any more"):
+        with pytest.raises(RuntimeError, match="cuda:0 stopped responding"):
             asyncio.run(replica.check_health())
 
     def test_nothing_is_claimed_after_serve_was_told(self, replica, manager, tasks):
@@ -105,7 +108,7 @@ class TestLostDevice:
             asyncio.run(replica.check_health())
 
 
-class TestDeviceThatComputes:
+class TestADeviceThatWorks:
     def test_an_unexpected_error_is_a_failure_of_its_task(self, replica, manager, tasks):
         work(replica, tickets=2)
         assert failures(manager) == [1, 1]
@@ -126,7 +129,7 @@ class TestAFullDisk:
         assert failures(manager) == [0, 0]
         assert manager.overview.counts()[TaskStatus.PENDING] == 2
         # What was full may be full at once again.
-        assert manager.claim("of another replica", "preview") is None
+        assert manager.claim("of another replica", "failing") is None
 
     def test_any_other_error_of_the_system_is_one(self, replica, manager, tasks, failing):
         failing.error = OSError(errno.EIO, "broken")
@@ -135,33 +138,33 @@ class TestAFullDisk:
 
 
 class TestHealth:
-    def test_a_replica_that_waits_is_well(self, replica):
+    def test_a_replica_that_waits_is_healthy(self, replica):
         asyncio.run(replica.check_health())
 
-    def test_an_engine_that_does_not_obey_a_stop_is_told(self, replica, monkeypatch):
-        replica._stopped_at = 0.0
+    def test_an_engine_that_does_not_stop_is_reported(self, replica, monkeypatch):
+        replica._stop_requested_at = 0.0
         monkeypatch.setattr(replica_module.time, "monotonic", lambda: replica_module._STOP_TIMEOUT_S)
         asyncio.run(replica.check_health())
         monkeypatch.setattr(replica_module.time, "monotonic", lambda: replica_module._STOP_TIMEOUT_S + 1)
-        with pytest.raises(RuntimeError, match="did not obey a stop for 120 s"):
+        with pytest.raises(RuntimeError, match="the engine did not stop within 120 s"):
             asyncio.run(replica.check_health())
 
-    def test_a_device_that_does_not_answer_is_lost(self, replica, failing, monkeypatch):
-        monkeypatch.setattr(replica_module, "_TOUCH_TIMEOUT_S", 0.01)
+    def test_a_device_that_does_not_respond_is_lost(self, replica, failing, monkeypatch):
+        monkeypatch.setattr(replica_module, "_DEVICE_TIMEOUT_S", 0.01)
         monkeypatch.setattr(failing, "check_device", lambda: replica_module.time.sleep(0.2))
-        with pytest.raises(RuntimeError, match="does not compute"):
+        with pytest.raises(RuntimeError, match="stopped responding"):
             asyncio.run(replica.check_health())
 
-    def test_echomimic_asks_its_device(self, weights, tmp_path, monkeypatch):
+    def test_echomimic_checks_its_device(self, weights, tmp_path, monkeypatch):
         from models.echomimic.engine import EchoMimicEngine
 
         chosen = {"preset": "tiny", "weights_dir": weights, "num_gpus": 0}
-        replica = EchoMimic(Settings(data_dir=tmp_path, echomimic=chosen))
+        replica = EngineReplica("echomimic", Settings(data_dir=tmp_path, echomimic=chosen))
         asyncio.run(replica.check_health())
 
         def lost(_engine):
             raise RuntimeError("CUDA error")
 
         monkeypatch.setattr(EchoMimicEngine, "check_device", lost)
-        with pytest.raises(RuntimeError, match="cpu does not compute any more"):
+        with pytest.raises(RuntimeError, match="cpu stopped responding"):
             asyncio.run(replica.check_health())

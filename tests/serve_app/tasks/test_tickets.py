@@ -36,7 +36,7 @@ def queues():
 
 @pytest.fixture
 def tickets(manager, queues):
-    return Tickets(manager, queues.work)
+    return Tickets(manager, {"preview": "Preview", "echomimic": "EchoMimic"}, queues.work)
 
 
 async def issue(tickets):

@@ -20,6 +20,7 @@ from serve_app.api.caller import RequestCaller
 from serve_app.api.middleware.access import OPEN_PATHS, AccessMiddleware
 from serve_app.client import ClientError, EchoMimicClient
 from serve_app.engines.choice import EngineChoice
+from serve_app.engines.registry import deployments
 from serve_app.settings import Settings
 from serve_app.tasks.manager_client import ManagerClient
 from tests.serve_app.hostile_paths import DETOURS, FOLDERS, TRAVERSALS, get
@@ -30,7 +31,9 @@ LIFETIME_S = 300
 
 def api(settings):
     return create_api(
-        settings, EngineChoice("preview", {"echomimic": "no weights"}), ManagerClient(settings, 1)
+        settings,
+        EngineChoice("preview", {"echomimic": "no weights"}),
+        ManagerClient(settings, deployments(), 1),
     )
 
 
