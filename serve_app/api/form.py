@@ -1,27 +1,29 @@
 """The multipart form of `POST /generate_video`: its fields, what each accepts, and what follows from them."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Le, MultipleOf
 from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationInfo
 
-from models.params import GenerationParams
-from serve_app.api.submission import MAX_SEED, VideoRequest
+from models.notices import Notice
+from models.params import LIMITS, MAX_IMAGE_MEGAPIXELS, GenerationParams
+from serve_app.api.submission import RANDOM_SEED, VideoRequest
 from serve_app.engines.registry import AUTO, engine_choices
 
 # A form may have a thousand fields with names of kilobytes, and what a task says is kept and sent often.
 IGNORED_TOLD = 20
 IGNORED_NAME_LENGTH = 100
 
-# EchoMimic's motion modules have a position table of 32 entries.
-MAX_CONTEXT_FRAMES = 32
-
 _DEFAULTS = GenerationParams()
 
-Side = Annotated[int, Field(ge=128, le=1024, multiple_of=8)]
-Ratio = Annotated[FiniteFloat, Field(ge=0, le=1)]
+
+def _number(name: str, description: str, **options: Any) -> Any:
+    """The field of one of `GenerationParams`, with its default and its limits."""
+    limits = getattr(LIMITS, name)
+    bounds = {"ge": limits.least, "le": limits.most, "multiple_of": limits.multiple_of}
+    return Field(getattr(_DEFAULTS, name), description=description, **{**bounds, **options})
 
 
 def _less_than_context_frames(value: int, info: ValidationInfo) -> int:
@@ -50,48 +52,34 @@ class GenerateVideoForm(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     reference_image: UploadFile = Field(
-        description="The portrait: JPEG, PNG, WebP, BMP, TIFF or GIF, at most 64 megapixels."
+        description="The portrait: JPEG, PNG, WebP, BMP, TIFF or GIF, "
+        f"at most {MAX_IMAGE_MEGAPIXELS} megapixels."
     )
     audio_file: UploadFile = Field(
         description="What is said: WAV, MP3, M4A, OGG, FLAC or WebM, judged by its content."
     )
-    width: Side = Field(_DEFAULTS.width, description="Width of the video in pixels.")
-    height: Side = Field(_DEFAULTS.height, description="Height of the video in pixels.")
-    length: int = Field(
-        _DEFAULTS.length,
-        ge=2,
-        le=5000,
-        description="Most frames; a longer audio is cut, and the task says so.",
+    width: int = _number("width", "Width of the video in pixels.")
+    height: int = _number("height", "Height of the video in pixels.")
+    length: int = _number("length", "Most frames; a longer audio is cut, and the task says so.")
+    seed: int = _number(
+        "seed", "Same seed, same video; -1 draws one, which the task then tells.", ge=RANDOM_SEED
     )
-    seed: int = Field(
-        _DEFAULTS.seed,
-        ge=-1,
-        le=MAX_SEED,
-        description="Same seed, same video; -1 draws one, which the task then tells.",
+    facemask_dilation_ratio: FiniteFloat = _number(
+        "facemask_dilation_ratio", "How far the face mask reaches beyond the face box."
     )
-    facemask_dilation_ratio: Ratio = Field(
-        _DEFAULTS.facemask_dilation_ratio, description="How far the face mask reaches beyond the face box."
+    facecrop_dilation_ratio: FiniteFloat = _number(
+        "facecrop_dilation_ratio", "How far the crop reaches beyond the face box."
     )
-    facecrop_dilation_ratio: Ratio = Field(
-        _DEFAULTS.facecrop_dilation_ratio, description="How far the crop reaches beyond the face box."
+    context_frames: int = _number(
+        "context_frames", "Frames per diffusion window. The preview has no windows."
     )
-    context_frames: int = Field(
-        _DEFAULTS.context_frames,
-        ge=1,
-        le=MAX_CONTEXT_FRAMES,
-        description="Frames per diffusion window. The preview has no windows.",
-    )
-    context_overlap: Annotated[int, AfterValidator(_less_than_context_frames)] = Field(
-        _DEFAULTS.context_overlap,
-        ge=0,
-        le=10,
+    context_overlap: Annotated[int, AfterValidator(_less_than_context_frames)] = _number(
+        "context_overlap",
+        "Frames shared by neighbouring windows, fewer than context_frames.",
         validate_default=True,
-        description="Frames shared by neighbouring windows, fewer than context_frames.",
     )
-    cfg: FiniteFloat = Field(
-        _DEFAULTS.cfg, ge=0, le=10, description="Guidance scale of the diffusion. The preview has none."
-    )
-    steps: int = Field(_DEFAULTS.steps, ge=1, le=100, description="Diffusion steps. The preview has none.")
+    cfg: FiniteFloat = _number("cfg", "Guidance scale of the diffusion. The preview has none.")
+    steps: int = _number("steps", "Diffusion steps. The preview has none.")
     sample_rate: int = Field(
         16_000,
         ge=8_000,
@@ -99,7 +87,7 @@ class GenerateVideoForm(BaseModel):
         description="Accepted for compatibility, without effect: speech is always analysed at 16 kHz, "
         "and the video carries the sound of the upload.",
     )
-    fps: int = Field(_DEFAULTS.fps, ge=1, le=60, description="Frames per second of the video.")
+    fps: int = _number("fps", "Frames per second of the video.")
     device: Literal["cuda", "cpu"] = Field(
         "cuda",
         description="Accepted for compatibility: the replica's own device runs, and a difference is a "
@@ -132,16 +120,16 @@ class GenerateVideoForm(BaseModel):
             device=self.device,
             priority=self.priority,
             webhook_url=self.webhook_url,
-            warnings=self.warnings(),
+            notices=self.notices(),
             idempotency_key=idempotency_key,
         )
 
-    def warnings(self) -> tuple[str, ...]:
+    def notices(self) -> tuple[Notice, ...]:
         """What the task should say about fields that were sent and mean nothing here."""
         names = sorted(self.model_extra or {})
-        told = [f"unknown field {name[:IGNORED_NAME_LENGTH]!r} was ignored" for name in names[:IGNORED_TOLD]]
+        told = [Notice.of("unknown_field", name=name[:IGNORED_NAME_LENGTH]) for name in names[:IGNORED_TOLD]]
         more = len(names) - len(told)
-        return (*told, f"{more} more unknown fields were ignored") if more else tuple(told)
+        return (*told, Notice.of("more_unknown_fields", count=more)) if more else tuple(told)
 
 
 def allowed_values(field_name: str) -> str | None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from models.notices import Notice
 from serve_app.api.admission import IDEMPOTENCY_KEY, AdmittedRoute
 from serve_app.api.caller import RequestCaller
 from serve_app.api.error_responses import documented
@@ -14,6 +15,7 @@ from serve_app.api.form import GenerateVideoForm
 from serve_app.api.health_answer import health_answer, unready_answer
 from serve_app.api.service import RequestService
 from serve_app.api.video_response import video_response
+from serve_app.engines.choice import EngineChoice
 from serve_app.errors import (
     BodyTooLarge,
     HostNotAllowed,
@@ -80,12 +82,7 @@ async def tasks(
 async def task(task_id: str, service: RequestService, caller: RequestCaller) -> TaskResponse:
     """How a task stands."""
     snapshot = await service.manager.call(TaskManagerActor.snapshot, task_id, caller.sees)
-    answer = TaskResponse.of(snapshot, caller.sign_url)
-    why = service.choice.left_out.get(answer.engine)
-    if why is not None and answer.status is TaskStatus.PENDING:
-        # It was accepted by an earlier start of the service, which had the engine.
-        answer.warnings.append(f"waits for the engine {answer.engine!r}, which is not deployed: {why}")
-    return answer
+    return TaskResponse.of(snapshot, caller.sign_url, more=_waits_for(snapshot.task, service.choice))
 
 
 @router.delete("/task/{task_id}", response_model=TaskResponse, responses=_REMOVED | documented(404, 503, 507))
@@ -146,6 +143,14 @@ async def health(service: RequestService) -> HealthResponse:
     except (TimeoutError, asyncio.TimeoutError):
         return unready_answer(service.choice, "the task manager does not answer")
     return health_answer(service.choice, seen, counts)
+
+
+def _waits_for(task: Task, choice: EngineChoice) -> tuple[Notice, ...]:
+    """What is said of a task that an earlier start of the service accepted, which had the engine."""
+    why = choice.left_out.get(task.engine)
+    if why is None or task.status is not TaskStatus.PENDING:
+        return ()
+    return (Notice.of("engine_not_deployed", engine=task.engine, reason=why),)
 
 
 def _why_no_video(task: Task) -> str:

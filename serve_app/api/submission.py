@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from models.image import check_image
-from models.params import GenerationParams
+from models.notices import Notice
+from models.params import LIMITS, GenerationParams
+from models.progress import Progress
 from models.speech import check_audio
 from serve_app.api.caller import Caller
 from serve_app.api.upload_slots import UploadSlots
@@ -28,7 +30,7 @@ from serve_app.tasks import webhooks
 from serve_app.tasks.actor import TaskManagerActor
 from serve_app.tasks.manager_client import ManagerClient
 
-MAX_SEED = 2**32 - 1
+RANDOM_SEED = -1  # in a request: draw one
 
 # Uploads that a replica decodes at once: each may take the memory and time that `models` allow it.
 _CHECKED_AT_ONCE = 2
@@ -54,7 +56,7 @@ class VideoRequest:
         device: where it is to run, "cuda" or "cpu".
         priority: higher starts first.
         webhook_url: who is to be told of the end.
-        warnings: what the task should say about choices that mean nothing here.
+        notices: what the task should say about choices that mean nothing here.
         idempotency_key: the same for the same request, however often it is sent.
     """
 
@@ -65,7 +67,7 @@ class VideoRequest:
     device: str = "cuda"
     priority: int = 0
     webhook_url: str | None = None
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     idempotency_key: str | None = None
 
     def params(self, defaults: GenerationParams) -> GenerationParams:
@@ -79,7 +81,9 @@ class VideoRequest:
         known = GenerationParams.__dataclass_fields__
         numbers = {name: value for name, value in self.chosen.items() if name in known}
         params = replace(defaults, **numbers)  # type: ignore[arg-type]  # they were validated
-        return params if params.seed >= 0 else replace(params, seed=random.randint(0, MAX_SEED))
+        if params.seed != RANDOM_SEED:
+            return params
+        return replace(params, seed=random.randint(LIMITS.seed.least, LIMITS.seed.most))
 
     def fingerprint(self) -> str:
         """The same for the same choices and files: a SHA-256 in hexadecimal digits. Reads both files.
@@ -195,7 +199,7 @@ class Submissions:
             priority=request.priority,
             webhook_url=request.webhook_url,
             created_at=time.time(),
-            warnings=request.warnings,
+            progress=Progress(notices=request.notices),
             owner=caller.owner,
             idempotency_key=request.idempotency_key,
         )

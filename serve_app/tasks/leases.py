@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from models.notices import Notice
+
 # Of the time between two checks, at most this share of a lease counts. After a longer gap, as when the
 # machine was asleep or the process was stopped, reports may still be waiting to be read.
 _LEASES_PER_CHECK = 1 / 3
@@ -60,7 +62,7 @@ class Leases:
         """Begin the leases of these attempts that have none, and forget all other attempts."""
         self._leases = {key: self._lease(key) for key in running}
 
-    def check(self, running: Iterable[AttemptKey]) -> dict[AttemptKey, str]:
+    def check(self, running: Iterable[AttemptKey]) -> dict[AttemptKey, Notice]:
         """Which of these attempts are to be given up, and why; to be called every second."""
         now = self._clock()
         self._forgive_gap(now)
@@ -78,9 +80,9 @@ class Leases:
             for lease in self._leases.values():
                 lease.extend(unchecked, now)
 
-    def _reason(self, lease: _Lease, now: float) -> str | None:
+    def _reason(self, lease: _Lease, now: float) -> Notice | None:
         if now - lease.reported_at > self._lease_s:
-            return f"no report for {self._lease_s:g} s"
+            return Notice.of("no_report", seconds=self._lease_s)
         if now - lease.progressed_at > self._stall_timeout_s:
-            return f"no progress for {self._stall_timeout_s:g} s"
+            return Notice.of("no_progress", seconds=self._stall_timeout_s)
         return None

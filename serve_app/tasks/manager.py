@@ -17,9 +17,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from models.notices import Notice
+from models.progress import Stage
 from serve_app.errors import StorageFull, TaskFinished, TaskNotFound
 from serve_app.settings import Settings
-from serve_app.task import Stage, Task, TaskReport, TaskSnapshot, TaskStatus
+from serve_app.task import Task, TaskReport, TaskSnapshot, TaskStatus
 from serve_app.tasks.active import ActiveTasks
 from serve_app.tasks.capacity import Capacity
 from serve_app.tasks.forecast import Forecast
@@ -126,13 +128,13 @@ class TaskManager:
         known = self._active.find(report.task_id)
         return known is not None and known.attempt == report.attempt and known.video == video
 
-    def reject(self, task_id: str, attempt: int, error: str) -> None:
+    def reject(self, task_id: str, attempt: int, error: Notice | str) -> None:
         """The input of the attempt cannot be used: the task fails, for good."""
         task = self._active.attempt(task_id, attempt)
         if task is not None:
-            self._finish(_as_failed(task, error))
+            self._finish(_as_failed(task, _as_notice(error)))
 
-    def lose(self, task_id: str, attempt: int, reason: str, *, disk_full: bool = False) -> None:
+    def lose(self, task_id: str, attempt: int, reason: Notice | str, *, disk_full: bool = False) -> None:
         """The machinery failed the attempt: the task waits for another, or fails after too many.
 
         An attempt that met a full disk does not count as a failure. The task waits for room if there is still
@@ -141,6 +143,7 @@ class TaskManager:
         task = self._active.attempt(task_id, attempt)
         if task is None:
             return
+        reason = _as_notice(reason)
         logger.warning("task %s: attempt %d lost (%s)", task_id, attempt, reason)
         if not self._capacity.has_room():
             self._requeue(task)
@@ -149,7 +152,7 @@ class TaskManager:
         else:
             self._retry_after_failure(replace(task, failures=task.failures + 1), reason)
 
-    def ticket_ended(self, ticket_id: str, reason: str) -> None:
+    def ticket_ended(self, ticket_id: str, reason: Notice) -> None:
         """A ticket is over; an attempt that it still holds is lost."""
         if held := self._active.held_by(ticket_id):
             self.lose(held.id, held.attempt, reason)
@@ -173,7 +176,7 @@ class TaskManager:
             if not task.cancelled:
                 raise TaskFinished(f"task {task_id} is {task.status.value} already", field="task_id")
             return self.overview.look(task)
-        ended = self._finish(_as_failed(replace(task, cancelled=True), "cancelled"))
+        ended = self._finish(_as_failed(replace(task, cancelled=True), Notice.of("cancelled")))
         # Where another manager was faster, there is another state to look at.
         return self.cancel(task_id, owner) if ended is None else self.overview.look(ended)
 
@@ -207,21 +210,20 @@ class TaskManager:
         if self._handing_out and self.leadership.leading and self._capacity.has_room():
             yield from (task for task in self._active.pending(engine) if self._retries.may_start(task.id))
 
-    def _retry_after_failure(self, task: Task, reason: str) -> None:
+    def _retry_after_failure(self, task: Task, reason: Notice) -> None:
         if self._retries.allows_failures(task.failures):
             self._requeue(task)
             self._retries.pause_after_failure(task.id, task.failures)
         else:
-            times = f"the service failed {task.failures} times while making this video"
-            self._finish(_as_failed(task, f"{times}; the last time: {reason}"))
+            self._finish(_as_failed(task, Notice.of("gave_up", failures=task.failures, reason=reason)))
 
-    def _retry_with_more_room(self, task: Task, reason: str) -> None:
+    def _retry_with_more_room(self, task: Task, reason: Notice) -> None:
         if self._retries.allows_full_disk(task.id):
             self._requeue(task)
             self._retries.pause_after_full_disk(task.id)
         else:
-            times = f"the disk had no room for this video {len(FULL_DISK_PAUSES_S) + 1} times"
-            self._finish(_as_failed(task, f"{times}; the last time: {reason}"))
+            times = len(FULL_DISK_PAUSES_S) + 1
+            self._finish(_as_failed(task, Notice.of("disk_stayed_full", count=times, reason=reason)))
 
     def _requeue(self, task: Task) -> None:
         self._active.save(_as_pending(task))
@@ -242,7 +244,7 @@ def _as_started(task: Task, ticket_id: str, holder: str, now: float) -> Task:
     return replace(
         task,
         status=TaskStatus.PROCESSING,
-        stage=Stage.PREPARING,
+        progress=replace(task.progress, stage=Stage.PREPARING),
         attempt=task.attempt + 1,
         ticket_id=ticket_id,
         holder=holder,
@@ -251,25 +253,14 @@ def _as_started(task: Task, ticket_id: str, holder: str, now: float) -> Task:
 
 
 def _as_reported(task: Task, report: TaskReport) -> Task:
-    return replace(
-        task,
-        stage=report.stage,
-        progress=report.progress,
-        device=report.device,
-        frames_requested=report.frames_requested,
-        frames_generated=report.frames_generated,
-        audio_seconds=report.audio_seconds,
-        warnings=report.warnings,
-    )
+    return replace(task, progress=report.progress, device=report.device)
 
 
 def _as_pending(task: Task) -> Task:
     return replace(
         task,
         status=TaskStatus.PENDING,
-        stage=Stage.QUEUED,
-        progress=0.0,
-        frames_generated=0,
+        progress=replace(task.progress, stage=Stage.QUEUED, fraction=0.0, frames_generated=0),
         ticket_id=None,
         holder=None,
         started_at=None,
@@ -277,12 +268,20 @@ def _as_pending(task: Task) -> Task:
 
 
 def _as_completed(task: Task, video: str) -> Task:
-    return replace(task, status=TaskStatus.COMPLETED, progress=1.0, video=video)
+    progress = replace(task.progress, fraction=1.0)
+    return replace(task, status=TaskStatus.COMPLETED, progress=progress, video=video)
 
 
-def _as_failed(task: Task, error: str) -> Task:
+def _as_failed(task: Task, error: Notice) -> Task:
     return replace(task, status=TaskStatus.FAILED, error=error)
 
 
 def _as_finished(task: Task, now: float) -> Task:
-    return replace(task, stage=None, finished_at=now, webhook_at=now if task.webhook_url else None)
+    progress = replace(task.progress, stage=None)
+    webhook_at = now if task.webhook_url else None
+    return replace(task, progress=progress, finished_at=now, webhook_at=webhook_at)
+
+
+def _as_notice(told: Notice | str) -> Notice:
+    # Replicas of a release that had no notices send a sentence.
+    return told if isinstance(told, Notice) else Notice.of("text", text=told)

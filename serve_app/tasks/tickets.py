@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from ray.exceptions import RayActorError
 
+from models.notices import Notice
 from serve_app.cluster.handles import waiting_handle
 from serve_app.settings import APP_NAME
 from serve_app.tasks.manager import TaskManager
@@ -61,13 +62,13 @@ class Tickets:
             tickets.discard(ticket_id)
 
     async def _follow(self, deployment: str, ticket_id: str) -> None:
-        reason = "its replica ended without a result"
+        reason = Notice.of("replica_without_result")
         try:
             await self._work(deployment, ticket_id)
         except RayActorError:
-            reason = "its replica died"
+            reason = Notice.of("replica_died")
         except Exception as error:
             logger.warning("ticket %s of %s failed: %s", ticket_id, deployment, error)
-            reason = "its replica failed"
+            reason = Notice.of("replica_failed")
         self.arrived(ticket_id)
         self._manager.ticket_ended(ticket_id, reason)

@@ -53,8 +53,8 @@ def player(engine: EchoMimicEngine) -> Play:
 def few_frames_at_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         pixels = PARAMS.width * PARAMS.height
-        patch.setattr(memory, "MOST_PIXELS_DENOISED", {"cpu": MOST_FRAMES * pixels})
-        patch.setattr(memory, "MOST_PIXELS_DECODED", {"cpu": 2 * pixels})
+        patch.setattr(memory, "MAX_PIXELS_DENOISED", {"cpu": MOST_FRAMES * pixels})
+        patch.setattr(memory, "MAX_PIXELS_DECODED", {"cpu": 2 * pixels})
         yield
 
 
@@ -111,7 +111,7 @@ def test_compiled_kernels_give_the_same_frames(plain: Play) -> None:
     torch._dynamo.reset()
     engine = EchoMimicEngine(Rules().networks(SMALL), SMALL, low_memory=True)  # one piece at a time
     params = replace(PARAMS, cfg=2.5)
-    compile_networks(engine._networks, lambda: engine._rehearse(params))
+    compile_networks(engine._pipeline.networks, lambda: engine._pipeline.warm_up(params))
     difference = np.abs(player(engine)(params) - plain(params))
     torch._dynamo.reset()
     assert difference.max() <= 1

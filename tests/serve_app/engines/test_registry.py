@@ -23,8 +23,10 @@ from serve_app.settings import EngineSettings, Settings
 from serve_app.storage.local import LocalStorage
 from serve_app.task import TaskStatus
 from serve_app.tasks import actor as actor_module
-from serve_app.tasks.actor import TaskManagerActor
+from serve_app.tasks import manager_client as manager_client_module
+from serve_app.tasks.actor import CODE_VERSION, TaskManagerActor
 from serve_app.tasks.journal import Journal
+from serve_app.tasks.manager_client import ManagerClient
 from tests.serve_app.local_api import local_api
 from tests.serve_app.managers import ManagerHere, new_manager
 from tests.serve_app.new_tasks import new_task
@@ -225,6 +227,21 @@ class TestAThirdEngine:
         asyncio.run(submit())
         assert called == [("Sketch", "echomimic")]
 
+    def test_makes_the_ingress_replace_a_manager_that_does_not_know_it(self, register, settings, monkeypatch):
+        known = deployments()
+        register()
+        client = ManagerClient(settings, deployments(), timeout_s=1)
+        answers = [(CODE_VERSION, (settings, known)), (CODE_VERSION, (settings, deployments()))]
+        ended = []
+
+        async def identity(_method):
+            return answers[len(ended)]
+
+        monkeypatch.setattr(client, "call", identity)
+        monkeypatch.setattr(manager_client_module, "_end_manager", lambda: ended.append("the old manager"))
+        asyncio.run(client.ensure())
+        assert ended == ["the old manager"]
+
     def test_makes_a_video_in_a_replica(self, register, settings, journal, astronaut_file, speech_file):
         register()
         manager = new_manager(journal)
@@ -235,7 +252,7 @@ class TestAThirdEngine:
         replica._manager = ManagerHere(manager)
         asyncio.run(replica.work("a ticket"))
         task = manager.overview.snapshot("a", owner=None).task
-        assert (task.status, task.device, task.frames_generated) == (TaskStatus.COMPLETED, "cpu", 6)
+        assert (task.status, task.device, task.progress.frames_generated) == (TaskStatus.COMPLETED, "cpu", 6)
         with storage.video("a", task.video).open() as video:
             assert video.read(8)[4:] == b"ftyp"
 

@@ -115,14 +115,18 @@ class TestADeviceThatWorks:
         asyncio.run(replica.check_health())
 
     def test_an_error_in_words_is_one_too(self, replica, manager, tasks, failing):
-        failing.error = OutOfMemory("too small")
+        failing.error = OutOfMemory(
+            "out_of_memory", device="cuda:0", width=512, height=512, context_frames=12
+        )
         failing.device_lost = True  # nobody asks it
         work(replica)
         assert failures(manager) == [1, 0]
 
 
 class TestAFullDisk:
-    @pytest.mark.parametrize("error", [DiskFull("ffmpeg could not write"), OSError(errno.ENOSPC, "full")])
+    @pytest.mark.parametrize(
+        "error", [DiskFull("disk_full", reason="no room"), OSError(errno.ENOSPC, "full")]
+    )
     def test_is_no_failure_of_a_task(self, replica, manager, tasks, failing, error):
         failing.error = error
         work(replica, tickets=2)

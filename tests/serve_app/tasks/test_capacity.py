@@ -54,12 +54,12 @@ class TestPressure:
         task = manager.claim("1", "preview")
         manager.submit(new_task("b"))
         clock.now += 10
-        manager.report(report_of(task, progress=0.25))
+        manager.report(report_of(task, fraction=0.25))
         with pytest.raises(QueueFull) as caught:
             manager.admit(owner=None, idempotency_key=None)
         assert caught.value.headers == {"Retry-After": "30"}
         clock.now += 5.5
-        manager.report(report_of(task, progress=0.99))
+        manager.report(report_of(task, fraction=0.99))
         with pytest.raises(QueueFull) as caught:
             manager.admit(owner=None, idempotency_key=None)
         assert caught.value.headers == {"Retry-After": "1"}

@@ -11,7 +11,7 @@ class TestEta:
         manager.submit(new_task("a"))
         task = manager.claim("ticket", "preview")
         clock.now += 10
-        manager.report(report_of(task, progress=0.25))
+        manager.report(report_of(task, fraction=0.25))
         assert look(manager, "a").eta_seconds == pytest.approx(30)
 
     def test_the_eta_of_a_pending_task_is_learnt_from_finished_ones(self, manager, clock):

@@ -4,6 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from models.errors import ImageError
+from models.notices import Notice
+from models.progress import Progress, Stage
 from serve_app.errors import (
     IdempotencyKeyReused,
     JournalUnavailable,
@@ -11,11 +14,11 @@ from serve_app.errors import (
     TaskFinished,
     TaskNotFound,
 )
-from serve_app.task import Stage, TaskStatus
+from serve_app.task import TaskStatus
 from tests.serve_app.disk import fill, write_much
 from tests.serve_app.lost_answers import losing_answers
 from tests.serve_app.managers import LEASE_S, finish, look, start, state, watch
-from tests.serve_app.new_tasks import new_task, report_of
+from tests.serve_app.new_tasks import A_WARNING, DIED, new_task, report_of
 
 
 class TestOrder:
@@ -68,8 +71,8 @@ class TestOrder:
 
 class TestCancel:
     def assert_cancelled(self, task):
-        assert (task.status, task.error, task.cancelled) == (TaskStatus.FAILED, "cancelled", True)
-        assert (task.stage, task.failures) == (None, 0)
+        assert (task.status, task.error, task.cancelled) == (TaskStatus.FAILED, Notice.of("cancelled"), True)
+        assert (task.progress.stage, task.failures) == (None, 0)
 
     def test_a_pending_task_ends_at_once(self, manager):
         manager.submit(new_task("a"))
@@ -85,7 +88,7 @@ class TestCancel:
         self.assert_cancelled(manager.cancel("a", owner=None).task)
         assert not manager.report(report_of(task))
         assert not manager.complete(report_of(task), "attempt-1.mp4")
-        manager.ticket_ended("ticket", "its replica died")
+        manager.ticket_ended("ticket", DIED)
         self.assert_cancelled(state(manager, "a"))
 
     def test_cancelling_twice_changes_nothing(self, manager, clock):
@@ -103,7 +106,7 @@ class TestCancel:
 
     def test_a_task_that_waits_for_its_repetition_is_not_repeated(self, manager, clock):
         manager.submit(new_task("a"))
-        manager.lose("a", manager.claim("1", "preview").attempt, "its replica died")
+        manager.lose("a", manager.claim("1", "preview").attempt, DIED)
         manager.cancel("a", owner=None)
         clock.now += 60
         assert manager.claim("2", "preview") is None
@@ -187,8 +190,7 @@ class TestProgress:
         assert manager.report(report_of(manager.claim("ticket", "preview")))
         task = state(manager, "a")
         assert task.status is TaskStatus.PROCESSING
-        assert (task.stage, task.progress, task.frames_generated) == (Stage.GENERATING, 0.5, 50)
-        assert task.warnings == ("a warning",)
+        assert task.progress == Progress(Stage.GENERATING, 0.5, 50, 100, 4.2, (A_WARNING,))
 
     def test_a_completed_task_names_its_video(self, manager, clock):
         manager.submit(new_task("a"))
@@ -196,7 +198,8 @@ class TestProgress:
         clock.now += 7
         assert manager.complete(report_of(task), "attempt-1.mp4")
         task = state(manager, "a")
-        assert (task.status, task.video, task.progress) == (TaskStatus.COMPLETED, "attempt-1.mp4", 1.0)
+        assert (task.status, task.video) == (TaskStatus.COMPLETED, "attempt-1.mp4")
+        assert (task.progress.stage, task.progress.fraction) == (None, 1.0)
         assert task.finished_at - task.started_at == 7
 
     def test_a_completion_is_accepted_whose_journalling_was_not_heard_of(self, manager, journal):
@@ -214,12 +217,21 @@ class TestProgress:
         assert manager.complete(report, "attempt-1.mp4")
         assert manager.complete(report, "attempt-1.mp4")
 
+    def test_a_replica_of_a_release_without_notices_says_in_a_sentence_what_is_wrong(self, manager):
+        manager.submit(new_task("a"))
+        manager.claim("ticket", "preview")
+        manager.reject("a", 1, "audio_file: the audio file is an empty file")
+        error = state(manager, "a").error
+        assert error == Notice.of("text", text="audio_file: the audio file is an empty file")
+        assert error.text == "audio_file: the audio file is an empty file"
+
     def test_unusable_input_fails_the_task_for_good(self, manager):
         manager.submit(new_task("a"))
         manager.claim("ticket", "preview")
-        manager.reject("a", 1, "reference_image: no face was found")
+        error = ImageError("image_empty").notice
+        manager.reject("a", 1, error)
         task = state(manager, "a")
-        assert (task.status, task.error) == (TaskStatus.FAILED, "reference_image: no face was found")
+        assert (task.status, task.error) == (TaskStatus.FAILED, error)
         assert task.failures == 0
         assert manager.waiting("preview") == 0
 
@@ -241,8 +253,8 @@ class TestFencing:
         manager.submit(new_task("a"))
         manager.claim("1", "preview")
         manager.hand_out(False)
-        manager.reject("a", 1, "too late")
-        manager.lose("a", 1, "too late")
+        manager.reject("a", 1, ImageError("image_empty").notice)
+        manager.lose("a", 1, DIED)
         assert state(manager, "a").status is TaskStatus.PENDING
 
     def test_a_report_about_an_unknown_task_is_told_to_stop(self, manager):
@@ -255,14 +267,14 @@ class TestFaults:
         manager.submit(new_task("b"))
         manager.claim("1", "preview")
         manager.claim("2", "preview")
-        manager.ticket_ended("1", "its replica died")
+        manager.ticket_ended("1", DIED)
         assert state(manager, "a").status is TaskStatus.PENDING
         assert state(manager, "b").status is TaskStatus.PROCESSING
 
     def test_a_ticket_that_ends_before_its_replica_claimed_is_no_failure(self, manager):
         manager.submit(new_task("a"))
         for number in range(10):
-            manager.ticket_ended(f"ticket {number}", "its replica died")
+            manager.ticket_ended(f"ticket {number}", DIED)
         assert (state(manager, "a").status, state(manager, "a").failures) == (TaskStatus.PENDING, 0)
         assert manager.claim("ticket", "preview").attempt == 1
 
@@ -271,7 +283,7 @@ class TestFaults:
         manager.claim("1", "preview")
         manager.hand_out(False)
         task = state(manager, "a")
-        assert (task.status, task.failures, task.stage) == (TaskStatus.PENDING, 0, Stage.QUEUED)
+        assert (task.status, task.failures, task.progress.stage) == (TaskStatus.PENDING, 0, Stage.QUEUED)
         assert manager.claim("2", "preview") is None
         manager.hand_out(True)
         assert manager.claim("3", "preview").attempt == 2

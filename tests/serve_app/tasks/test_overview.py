@@ -57,7 +57,7 @@ class TestPages:
         for name in "abc":
             manager.submit(new_task(name))
         finish(manager)
-        manager.report(report_of(manager.claim("2", "preview"), progress=0.25))
+        manager.report(report_of(manager.claim("2", "preview"), fraction=0.25))
         by_status = {status: manager.overview.page(None, status, None, 10).snapshots for status in TaskStatus}
         assert {status: [s.task.id for s in found] for status, found in by_status.items()} == {
             TaskStatus.COMPLETED: ["a"],
@@ -65,5 +65,5 @@ class TestPages:
             TaskStatus.PENDING: ["c"],
             TaskStatus.FAILED: [],
         }
-        assert by_status[TaskStatus.PROCESSING][0].task.progress == 0.25
+        assert by_status[TaskStatus.PROCESSING][0].task.progress.fraction == 0.25
         assert by_status[TaskStatus.PENDING][0].queue_position == 1

@@ -2,11 +2,12 @@
 
 import pytest
 
+from models.notices import Notice
 from serve_app.errors import JournalUnavailable
 from serve_app.task import TaskStatus
 from serve_app.tasks.retries import FULL_DISK_PAUSES_S, Retries
 from tests.serve_app.managers import state, watch
-from tests.serve_app.new_tasks import new_task, report_of
+from tests.serve_app.new_tasks import DIED, NO_ROOM, new_task, report_of
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ class TestLostAttempt:
     def lose_once(self, manager, clock, name="a"):
         clock.now += 60  # past every backoff
         task = manager.claim(f"ticket at {clock.now}", "preview")
-        manager.lose(name, task.attempt, "its replica died")
+        manager.lose(name, task.attempt, DIED)
 
     def test_a_lost_attempt_is_repeated_after_a_pause(self, manager, clock):
         manager.submit(new_task("a"))
@@ -77,13 +78,15 @@ class TestLostAttempt:
             self.lose_once(manager, clock)
         task = state(manager, "a")
         assert task.status is TaskStatus.FAILED
-        assert "failed 3 times" in task.error
-        assert "its replica died" in task.error
+        assert task.error == Notice.of("gave_up", failures=3, reason=DIED)
+        assert task.error.text.endswith(
+            "failed 3 times while making this video; the last time: its replica died"
+        )
 
     def test_the_pause_doubles_with_every_failure(self, manager, clock):
         manager.submit(new_task("a"))
         for pause in (1, 2):
-            manager.lose("a", manager.claim(f"before {pause}", "preview").attempt, "its replica died")
+            manager.lose("a", manager.claim(f"before {pause}", "preview").attempt, DIED)
             clock.now += pause - 0.1
             assert manager.claim("too early", "preview") is None
             clock.now += 0.2
@@ -107,14 +110,14 @@ class TestFullDisk:
         manager.submit(new_task("a"))
         task = manager.claim("1", "preview")
         disk.full = True
-        manager.lose("a", task.attempt, "ffmpeg could not write the video")
+        manager.lose("a", task.attempt, Notice.of("encoding_failed", reason="broken pipe"))
         assert (state(manager, "a").status, state(manager, "a").failures) == (TaskStatus.PENDING, 0)
 
     def test_nor_is_one_that_found_the_disk_full_and_left_it_with_room(self, manager, clock):
         manager.submit(new_task("a"))
         for pause in FULL_DISK_PAUSES_S:
             task = manager.claim(f"before {pause}", "preview")
-            manager.lose("a", task.attempt, "no room", disk_full=True)
+            manager.lose("a", task.attempt, NO_ROOM, disk_full=True)
             assert (state(manager, "a").status, state(manager, "a").failures) == (TaskStatus.PENDING, 0)
             clock.now += pause - 1
             assert manager.claim("too early", "preview") is None
@@ -124,11 +127,11 @@ class TestFullDisk:
         manager.submit(new_task("a"))
         for pause in (*FULL_DISK_PAUSES_S, 0):
             task = manager.claim(f"before {pause}", "preview")
-            manager.lose("a", task.attempt, "no room", disk_full=True)
+            manager.lose("a", task.attempt, NO_ROOM, disk_full=True)
             clock.now += pause
         task = state(manager, "a")
         assert (task.status, task.failures) == (TaskStatus.FAILED, 0)
-        assert task.error == "the disk had no room for this video 7 times; the last time: no room"
+        assert task.error == Notice.of("disk_stayed_full", count=7, reason=NO_ROOM)
 
     def test_a_full_disk_that_the_journal_could_not_note_counts_once(self, manager, journal, monkeypatch):
         manager.submit(new_task("a"))
@@ -141,6 +144,6 @@ class TestFullDisk:
             broken.setattr(journal, "save", unavailable)
             for _ in range(len(FULL_DISK_PAUSES_S) + 1):
                 with pytest.raises(JournalUnavailable):
-                    manager.lose("a", task.attempt, "no room", disk_full=True)
-        manager.lose("a", task.attempt, "no room", disk_full=True)
+                    manager.lose("a", task.attempt, NO_ROOM, disk_full=True)
+        manager.lose("a", task.attempt, NO_ROOM, disk_full=True)
         assert state(manager, "a").status is TaskStatus.PENDING
