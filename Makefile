@@ -13,10 +13,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-
            --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run weights test chaos lint bench fuzz lock clean
+.PHONY: help demo run weights test test-cluster chaos lint bench fuzz lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: preview  ## set everything up, serve, make a video (IMAGE=me.jpg AUDIO=hello.mp3 OUT=me.mp4), keep serving
 	@$(BIN)/python -m serve_app.demo $(if $(IMAGE),--image '$(IMAGE)') $(if $(AUDIO),--audio '$(AUDIO)') $(if $(OUT),--out '$(OUT)')
@@ -27,9 +27,12 @@ run: preview  ## set everything up and serve on 127.0.0.1:7688
 weights: echomimic  ## fetch the published EchoMimic weights (DIR=weights VARIANT=acc), resume, verify
 	@$(BIN)/python -m models.echomimic.weights.download '$(DIR)' --variant '$(VARIANT)'
 
-test: dev  ## set everything up; lint, types and all tests
+test: dev  ## set everything up; lint, types and all tests on one service
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest --durations=20
+	$(BIN)/python -m pytest -m 'not cluster' --durations=20
+
+test-cluster: dev  ## tests that need clusters of their own, such as the takeover from the release before
+	$(BIN)/python -m pytest -m cluster --durations=20
 
 chaos: dev  ## break the running service again and again, look for lost tasks (ROUNDS=20 SEED=7)
 	$(BIN)/python -m tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))

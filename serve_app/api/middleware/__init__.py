@@ -1,1 +1,1 @@
-"""What a request meets before its route, one class a file; `api/application.py` says in which order."""
+"""The middleware before the routes, one class a file; `api/application.py` has the order."""

@@ -131,7 +131,7 @@ class TestGenerateVideo:
             data={"reference_image": "me.png"},
         )
         error = assert_error(response, 422, "invalid_request", "reference_image")
-        assert error["message"] == "reference_image was not sent as a file"
+        assert error["message"] == "reference_image must be sent as a file"
 
     @pytest.mark.parametrize(
         ("field", "values"),

@@ -80,7 +80,7 @@ class TestTheFingerprint:
         ],
         ids=["no field", "fields"],
     )  # fmt: skip
-    def test_is_that_of_release_0_1_0(self, tmp_path, sqlite_journal, speech_file, fields, fingerprint):
+    def test_is_that_of_an_earlier_release(self, tmp_path, sqlite_journal, speech_file, fields, fingerprint):
         # Computed by commit 906f329: with another one, a repeated request would make a second task.
         files = {"reference_image": black_bitmap(16), "audio_file": speech_file.read_bytes()}
         api = local_api(tmp_path, sqlite_journal)

@@ -424,8 +424,16 @@ def newer_release(url, task_id):
         connection.execute(sa.text("update schema_version set version = 99"))
         connection.execute(sa.text("alter table tasks add column mood varchar(8)"))
         connection.execute(
-            sa.text("update tasks set mood = 'sad', params = :params, notices = :notices where id = :id"),
-            {"params": json.dumps(NEWER_PARAMS), "notices": json.dumps(notices), "id": task_id},
+            sa.text(
+                "update tasks set mood = 'sad', params = :params, warnings = :warnings, notices = :notices "
+                "where id = :id"
+            ),
+            {
+                "id": task_id,
+                "params": json.dumps(NEWER_PARAMS),
+                "warnings": json.dumps(["a hat is in the way"]),
+                "notices": json.dumps(notices),
+            },
         )
 
 

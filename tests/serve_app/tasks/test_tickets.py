@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from ray.exceptions import RayActorError
 
+from serve_app.engines.registry import deployments
 from serve_app.task import TaskStatus
 from serve_app.tasks.tickets import Tickets
 from tests.serve_app.managers import finish, state
@@ -36,7 +37,7 @@ def queues():
 
 @pytest.fixture
 def tickets(manager, queues):
-    return Tickets(manager, {"preview": "Preview", "echomimic": "EchoMimic"}, queues.work)
+    return Tickets(manager, deployments(), queues.work)
 
 
 async def issue(tickets):
