@@ -1,38 +1,64 @@
 """Everything that can go wrong between two uploads and a finished video.
 
 GenerationError
-├── InputError           what the user sent: final, another attempt cannot help
-│   ├── ImageError       the reference image
-│   ├── AudioError       the audio file
-│   └── ParameterError   one of the numbers
+├── ExplainedError       the user is told why, by a notice
+│   ├── InputError       what the user sent: final, another attempt cannot help
+│   │   ├── ImageError       the reference image
+│   │   ├── AudioError       the audio file
+│   │   └── ParameterError   one of the numbers
+│   ├── OutOfMemory      the device has no room for even the smallest video
+│   ├── EncodingError    ffmpeg could not write the video
+│   └── DiskFull         the disk has no room for the video
 ├── CheckpointError      the diffusion engine's weights are missing or broken
-├── OutOfMemory          the device has no room for even the smallest video
-├── EncodingError        ffmpeg could not write the video
-├── DiskFull             the disk has no room for the video
 └── Cancelled            somebody asked to stop
 """
+
+from models.notices import Notice, Value
 
 
 class GenerationError(Exception):
     """Base of every error this package raises on purpose."""
 
 
-class InputError(GenerationError):
+class ExplainedError(GenerationError):
+    """There will be no video, and the user can be told why.
+
+    Args:
+        code: which error it is, a name in `models.notices.CATALOGUE`.
+        values: what its sentence needs.
+
+    Attributes:
+        notice: the same, as it goes into the task.
+    """
+
+    def __init__(self, code: str, /, **values: Value):
+        super().__init__(code)
+        self.notice = Notice.of(code, **values)
+
+    def __str__(self) -> str:
+        return self.notice.message
+
+
+class InputError(ExplainedError):
     """The user's input cannot be used.
 
     Args:
+        code: as in `ExplainedError`.
+        values: and `field`, the name of the request's field at fault, unless the class has it.
+
+    Attributes:
         message: what is wrong, with the value, in words the user can act on.
-        field: the name of the request field at fault.
+        field: the name of the request's field at fault.
         allowed: what would have been accepted, where that can be said.
     """
 
     field = ""
 
-    def __init__(self, message: str, *, field: str | None = None, allowed: str | None = None):
-        super().__init__(message)
-        self.message = message
-        self.field = field or type(self).field
-        self.allowed = allowed
+    def __init__(self, code: str, /, **values: Value):
+        super().__init__(code, **{"field": self.field, **values})
+        self.message = self.notice.message
+        self.field = self.notice.field
+        self.allowed = self.notice.allowed
 
 
 class ImageError(InputError):
@@ -55,15 +81,15 @@ class CheckpointError(GenerationError):
     """A file of weights is missing, broken, or not the one that is expected."""
 
 
-class OutOfMemory(GenerationError):
+class OutOfMemory(ExplainedError):
     """The device's memory holds nothing of any size; another program may be holding it."""
 
 
-class EncodingError(GenerationError):
+class EncodingError(ExplainedError):
     """ffmpeg failed or wrote another number of frames than promised."""
 
 
-class DiskFull(GenerationError):
+class DiskFull(ExplainedError):
     """The disk has no room for the video; another attempt may find some."""
 
 

@@ -10,6 +10,7 @@ from threading import Thread
 from typing import IO
 
 from models.bounds import Bounded, Bounds, bounded
+from models.notices import Notice
 
 # Demuxers by ffmpeg's own names: WAV, AIFF, Core Audio, MP3, M4A and MP4, OGG, FLAC, WebM, ADTS AAC and AMR.
 # None of them opens other files; playlists (concat, hls, dash), which do, are what this list keeps out.
@@ -112,6 +113,10 @@ class Ffmpeg:
     def words(self) -> str:
         """The reason ffmpeg gave, without its line prefix; "" when it said nothing."""
         return next((line for line in self._lines if not _CONSEQUENCE.match(line)), "")
+
+    def complaint(self, code: int) -> str | Notice | None:
+        """Why it ended with this exit code, in its own words where it said any; None where all went well."""
+        return self.words or (Notice.of("ffmpeg_ended", exit_code=code) if code else None)
 
     def said(self, *parts: str) -> str:
         """The first line with one of these parts in it; "" where none has."""

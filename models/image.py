@@ -9,7 +9,8 @@ from PIL import Image
 
 from models.bounds import Bounds, bounded
 from models.errors import ImageError
-from models.image_decoder import ALLOWED, MAX_PIXELS, PIXELS
+from models.image_decoder import MAX_PIXELS, PIXELS
+from models.notices import Notice
 
 # Measured: the hungriest image that is accepted, 64 megapixels of animated WebP with transparency, takes
 # 1.3 GiB, the slowest, a PNG, 3.3 s.
@@ -56,18 +57,18 @@ def _decode(path: Path, *options: str) -> tuple[tuple[int, int], bytes]:
         process.stdout.close()
         code = process.wait()
         if watch.exceeded:
-            raise ImageError("the reference image takes too long to decode", allowed=ALLOWED)
+            raise ImageError("image_too_slow")
     if not header or len(pixels) < expected:
-        message = f"the reference image cannot be decoded: it broke the decoder (code {code})"
-        raise ImageError(message, allowed=ALLOWED)
+        raise ImageError("image_broke_decoder", exit_code=code)
     return size, pixels
 
 
 def _size(header: bytes) -> tuple[int, int]:
     told = json.loads(header)
     if "error" in told:
-        raise ImageError(told["error"], allowed=told["allowed"])
+        error = Notice.from_json(told["error"])
+        raise ImageError(error.code, **dict(error.values))
     width, height = int(told["width"]), int(told["height"])
     if width * height > MAX_PIXELS:  # the decoder made sure of it, unless the image took it over
-        raise ImageError("the reference image is too large", allowed=ALLOWED)
+        raise ImageError("image_far_too_large")
     return width, height

@@ -1,6 +1,6 @@
 """The program that decodes an image, alone in a process: python -m models.image_decoder PATH [--pixels]
 
-Prints one line of JSON, `{"width", "height"}` or `{"error", "allowed"}`; with `--pixels`, RGB bytes follow.
+Prints one line of JSON, `{"width", "height"}` or `{"error"}`, the notice; with `--pixels`, RGB bytes follow.
 Decoders are where hostile files do their harm; here they harm nobody else. `models.image` starts it.
 """
 
@@ -8,14 +8,15 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from models.errors import ImageError
+from models.params import MAX_IMAGE_MEGAPIXELS
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-ALLOWED = "JPEG, PNG, WebP, BMP, TIFF or GIF, at most 64 megapixels"
-MAX_PIXELS = 64_000_000
+MAX_PIXELS = MAX_IMAGE_MEGAPIXELS * 10**6
 
 PIXELS = "--pixels"
 BYTES_AT_ONCE = 2**22  # written, so that no second copy of a large image is held
@@ -27,7 +28,7 @@ def main(path: str, *options: str) -> None:
     try:
         image = decode(Path(path), draft=PIXELS not in options)
     except ImageError as error:
-        _print_header(error=error.message, allowed=error.allowed)
+        _print_header(error=error.notice.as_json())
         return
     _print_header(width=image.width, height=image.height)
     if PIXELS in options:
@@ -47,7 +48,7 @@ def decode(path: Path, *, draft: bool) -> Image.Image:
         ImageError: as `models.image.load_image`.
     """
     if not path.stat().st_size:
-        raise ImageError("the reference image is an empty file", allowed=ALLOWED)
+        raise ImageError("image_empty")
     try:
         with Image.open(path, formats=FORMATS) as image:
             _check_header(image)
@@ -57,15 +58,14 @@ def decode(path: Path, *, draft: bool) -> Image.Image:
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError("the reference image is not an image that can be read", allowed=ALLOWED) from error
+        raise ImageError("image_unreadable") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        message = f"the reference image is too large: over {MAX_PIXELS / 1e6:.0f} megapixels"
-        raise ImageError(message, allowed=ALLOWED) from error
+        raise ImageError("image_far_too_large") from error
     except MemoryError as error:
-        raise ImageError("the reference image takes too much memory to decode", allowed=ALLOWED) from error
+        raise ImageError("image_needs_memory") from error
     except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
         reason = str(error)[:REASON_LENGTH] or type(error).__name__
-        raise ImageError(f"the reference image is damaged: {reason}", allowed=ALLOWED) from error
+        raise ImageError("image_damaged", reason=reason) from error
 
 
 def _rows(image: Image.Image) -> Iterator[Image.Image]:
@@ -89,12 +89,12 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _check_header(image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        size = f"{image.width}×{image.height} pixels, {image.width * image.height / 1e6:.0f} megapixels"
-        raise ImageError(f"the reference image is too large: {size}", allowed=ALLOWED)
+    pixels = image.width * image.height
+    if pixels > MAX_PIXELS:
+        size = {"width": image.width, "height": image.height}
+        raise ImageError("image_too_large", **size, megapixels=pixels / 10**6)
     if image.mode in ("I", "F"):
-        message = "the reference image has 32 bits a channel; save it with 8"
-        raise ImageError(message, allowed="8 or 16 bits a channel")
+        raise ImageError("image_too_deep")
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
@@ -104,7 +104,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     return image.convert("I").point([value >> 8 for value in range(2**16)], "L")
 
 
-def _print_header(**fields: str | int | None) -> None:
+def _print_header(**fields: Any) -> None:
     sys.stdout.buffer.write(json.dumps(fields).encode() + b"\n")
 
 

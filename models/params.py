@@ -1,19 +1,23 @@
-"""The numbers of one video, as the user asked for them. Knows nothing of files, faces or networks."""
+"""The numbers of one video, as the user asked for them, and what they may be.
+
+Every limit of a request stands here once: the form, the documentation and the engines derive theirs. Knows
+nothing of files, faces or networks.
+"""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class GenerationParams:
-    """The numbers of one video; ranges and defaults are those of the REST contract.
+    """The numbers of one video; `LIMITS` has their ranges, and the defaults are those of the REST contract.
 
     An engine ignores what has no meaning for it (the preview has no `cfg`).
     """
 
     width: int = 512  # pixels
     height: int = 512  # pixels
-    length: int = 1200  # most frames
-    seed: int = 420  # 0 to 2**32 - 1; a random seed was drawn before it got here
+    length: int = 1200  # frames at most
+    seed: int = 420  # a random seed was drawn before it got here
     facemask_dilation_ratio: float = 0.1  # of the face box, added on each side of the mask
     facecrop_dilation_ratio: float = 0.5  # of the face box, added on each side of the crop
     context_frames: int = 12
@@ -21,3 +25,52 @@ class GenerationParams:
     cfg: float = 1.0
     steps: int = 6
     fps: int = 24
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a number may be.
+
+    Attributes:
+        least: the smallest that is allowed.
+        most: the largest that is allowed.
+        multiple_of: what it must be a multiple of; None for any number in between.
+    """
+
+    least: int
+    most: int
+    multiple_of: int | None = None
+
+
+_SIDE = Range(128, 1024, multiple_of=2**3)  # the diffusion's autoencoder halves a side three times
+
+_DILATION = Range(0, 1)  # at 1 the box is three times as wide and high
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The range of each number in `GenerationParams`, under its name.
+
+    Those without a comment are the REST contract's, with no reason but that.
+    """
+
+    width: Range = _SIDE
+    height: Range = _SIDE
+    length: Range = Range(2, 5000)  # one frame is no motion, and the diffusion network can't make it
+    seed: Range = Range(0, 2**32 - 1)  # in a request, -1 draws one of them
+    facemask_dilation_ratio: Range = _DILATION
+    facecrop_dilation_ratio: Range = _DILATION
+    context_frames: Range = Range(1, 32)  # positions in the table of EchoMimic's motion modules
+    context_overlap: Range = Range(0, 10)  # and fewer than `context_frames`: others would never advance
+    cfg: Range = Range(0, 10)  # up to 1 there is no guidance
+    steps: Range = Range(1, 100)
+    fps: Range = Range(1, 60)
+
+
+LIMITS = Limits()
+
+# The hungriest image of this size takes 1.3 GiB to decode; `models.image` has the bound.
+MAX_IMAGE_MEGAPIXELS = 64
+
+# A few megabytes of FLAC can hold weeks of silence; nobody waits for those to be decoded.
+MAX_AUDIO_HOURS = 4

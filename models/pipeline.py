@@ -7,20 +7,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from models.engine import Control, Engine, Scene
 from models.errors import AudioError, Cancelled, ParameterError
-from models.params import GenerationParams
+from models.notices import Notice
+from models.params import LIMITS, GenerationParams
 from models.portrait import Portrait, load_portrait
+from models.progress import Progress, Stage
 from models.speech import SAMPLE_RATE, Speech, load_speech
 from models.video import VideoFormat, VideoWriter, open_video
-
-Stage = Literal["preparing", "generating", "encoding"]
-
-FEWEST_FRAMES = 2  # one frame is no motion, and the diffusion network cannot make it
 
 # Shares of the whole job; what is left after generating is for closing the file.
 PREPARED = 0.05
@@ -31,43 +29,6 @@ GENERATED = 0.98
 BLOCKS_AHEAD = 2
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a video is.
-
-    Attributes:
-        stage: what is being done.
-        fraction: of the whole job, 0 to 1, never falling.
-        frames_generated: frames the engine has handed over.
-        frames_requested: frames the video will have; None until the audio is read.
-        audio_seconds: how long the audio file lasts; None until it is read.
-        warnings: what the user should know, complete once `frames_requested` is.
-    """
-
-    stage: Stage = "preparing"
-    fraction: float = 0.0
-    frames_generated: int = 0
-    frames_requested: int | None = None
-    audio_seconds: float | None = None
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class GeneratedVideo:
-    """What was made, for the record."""
-
-    engine: str
-    device: str
-    width: int
-    height: int
-    fps: int
-    seed: int
-    frames_requested: int
-    frames_generated: int
-    audio_seconds: float
-    warnings: tuple[str, ...]
-
-
 def generate_video(
     engine: Engine,
     reference_image: Path,
@@ -76,7 +37,7 @@ def generate_video(
     params: GenerationParams,
     on_progress: Callable[[Progress], None],
     should_stop: Callable[[], bool],
-) -> GeneratedVideo:
+) -> None:
     """Make the portrait speak; the video is never held whole in memory.
 
     Args:
@@ -95,14 +56,14 @@ def generate_video(
         Cancelled: `should_stop` returned True.
     """
     report = _Reporter(on_progress)
-    report(stage="preparing")
+    report(stage=Stage.PREPARING)
     material = _prepare(reference_image, audio_file, output.parent, params, should_stop)
     report(
-        stage="generating",
+        stage=Stage.GENERATING,
         fraction=PREPARED,
         frames_requested=material.frame_count,
         audio_seconds=material.speech.duration,
-        warnings=material.warnings,
+        notices=material.notices,
     )
     frames = engine.frames(
         Scene(material.portrait, material.speech, params, material.frame_count),
@@ -115,20 +76,8 @@ def generate_video(
     ):
         for frames_generated in counts:
             report(frames_generated=frames_generated)
-        report(stage="encoding", fraction=GENERATED)
+        report(stage=Stage.ENCODING, fraction=GENERATED)
     report(fraction=1.0)
-    return GeneratedVideo(
-        engine=engine.name,
-        device=engine.device,
-        width=params.width,
-        height=params.height,
-        fps=params.fps,
-        seed=params.seed,
-        frames_requested=material.frame_count,
-        frames_generated=report.progress.frames_generated,
-        audio_seconds=material.speech.duration,
-        warnings=material.warnings,
-    )
 
 
 @dataclass(frozen=True)
@@ -138,7 +87,7 @@ class _Material:
     portrait: Portrait
     speech: Speech
     frame_count: int
-    warnings: tuple[str, ...]
+    notices: tuple[Notice, ...]
 
 
 class _Reporter:
@@ -146,12 +95,12 @@ class _Reporter:
 
     def __init__(self, on_progress: Callable[[Progress], None]):
         self._on_progress = on_progress
-        self.progress = Progress()
+        self._progress = Progress()
 
     def __call__(self, *, fraction: float = 0.0, **changes: Any) -> None:
-        fraction = min(max(fraction, self.progress.fraction), 1.0)
-        self.progress = replace(self.progress, fraction=fraction, **changes)
-        self._on_progress(self.progress)
+        fraction = min(max(fraction, self._progress.fraction), 1.0)
+        self._progress = replace(self._progress, fraction=fraction, **changes)
+        self._on_progress(self._progress)
 
 
 def _prepare(
@@ -161,24 +110,23 @@ def _prepare(
     params: GenerationParams,
     should_stop: Callable[[], bool],
 ) -> _Material:
-    if params.length < FEWEST_FRAMES:
-        message = f"length is {params.length} frames; a video needs at least {FEWEST_FRAMES}"
-        raise ParameterError(message, field="length", allowed=f"at least {FEWEST_FRAMES}")
+    least = LIMITS.length.least
+    if params.length < least:
+        raise ParameterError("length_too_short", field="length", length=params.length, least=least)
     _stop_if_asked(should_stop)
     portrait = load_portrait(reference_image, params)
     speech = load_speech(audio_file, should_stop, folder)
     frame_count = _frame_count(speech, params)
-    cut = _cut_warnings(speech, params)
-    return _Material(portrait, speech, frame_count, (*portrait.warnings, *speech.warnings, *cut))
+    cut = _cut_notices(speech, params)
+    return _Material(portrait, speech, frame_count, (*portrait.notices, *speech.notices, *cut))
 
 
 def _frame_count(speech: Speech, params: GenerationParams) -> int:
     """Every frame that the audio covers to its end, at most `length`."""
     covered = _covered_frames(speech, params.fps)
-    if covered < FEWEST_FRAMES:
-        needed = f"at least {math.ceil(1000 * FEWEST_FRAMES / params.fps) / 1000:.3f} s"
-        message = f"the audio lasts {speech.duration:.3f} s; at {params.fps} frames per second a video needs"
-        raise AudioError(f"{message} {needed}", allowed=needed)
+    if covered < LIMITS.length.least:
+        needed = math.ceil(1000 * LIMITS.length.least / params.fps) / 1000
+        raise AudioError("audio_too_short", seconds=speech.duration, fps=params.fps, needed=needed)
     return min(covered, params.length)
 
 
@@ -187,11 +135,14 @@ def _covered_frames(speech: Speech, fps: int) -> int:
     return round(speech.duration * SAMPLE_RATE) * fps // SAMPLE_RATE
 
 
-def _cut_warnings(speech: Speech, params: GenerationParams) -> Iterator[str]:
+def _cut_notices(speech: Speech, params: GenerationParams) -> Iterator[Notice]:
     if _covered_frames(speech, params.fps) > params.length:
-        seconds = params.length / params.fps
-        cut = f"the video was cut to {seconds:.1f} s because length is {params.length} frames"
-        yield f"the audio lasts {speech.duration:.1f} s; {cut}"
+        yield Notice.of(
+            "audio_cut",
+            audio_seconds=speech.duration,
+            video_seconds=params.length / params.fps,
+            length=params.length,
+        )
 
 
 def _written_beside(

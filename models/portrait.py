@@ -9,6 +9,7 @@ import numpy as np
 from models.crop import Box, crop_square, mask_box
 from models.face import face_box, find_faces
 from models.image import load_image
+from models.notices import Notice
 from models.params import GenerationParams
 
 
@@ -22,13 +23,13 @@ class Portrait:
         landmarks: float32 [478, 3], MediaPipe's face mesh in pixels of `image` (edges at whole numbers, so
             the first pixel's centre is at 0.5; z in pixels of its width, negative towards the viewer); where
             the crop or the photo cuts the face they lie outside. None when no face was found.
-        warnings: what the user should know about how the image was read.
+        notices: what the user should know about how the image was read.
     """
 
     image: np.ndarray
     mask: np.ndarray
     landmarks: np.ndarray | None
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def load_portrait(path: Path, params: GenerationParams) -> Portrait:
@@ -51,7 +52,7 @@ def load_portrait(path: Path, params: GenerationParams) -> Portrait:
         image=_resized(np.asarray(photo.crop((square.x0, square.y0, square.x1, square.y1))), params),
         mask=_resized(mask_pixels(mask.relative_to(square), square.width), params),
         landmarks=_moved(faces[0], square, params) if faces else None,
-        warnings=tuple(_warnings(len(faces), params)),
+        notices=tuple(_notices(len(faces), params)),
     )
 
 
@@ -75,11 +76,10 @@ def _moved(landmarks: np.ndarray, square: Box, params: GenerationParams) -> np.n
     return ((landmarks - [square.x0, square.y0, 0]) * scale).astype(np.float32)
 
 
-def _warnings(face_count: int, params: GenerationParams) -> Iterator[str]:
+def _notices(face_count: int, params: GenerationParams) -> Iterator[Notice]:
     if face_count == 0:
-        yield "no face was found: the centred square of the image was used, and all of it counts as face"
+        yield Notice.of("no_face")
     if face_count > 1:
-        yield f"{face_count} faces were found; the largest one speaks"
+        yield Notice.of("several_faces", count=face_count)
     if params.width != params.height:
-        size = f"{params.width}×{params.height}"
-        yield f"the square crop was stretched to {size}; equal width and height keep its proportions"
+        yield Notice.of("stretched", width=params.width, height=params.height)

@@ -12,15 +12,15 @@ import numpy as np
 from models.bounds import Bounded, Bounds
 from models.errors import AudioError, Cancelled
 from models.ffmpeg import FROM_ZERO, Ffmpeg, run_ffmpeg, sound_input
+from models.notices import Notice
+from models.params import MAX_AUDIO_HOURS
 
 SAMPLE_RATE = 16_000
 BYTES_PER_SAMPLE = 2
-ALLOWED = "WAV, MP3, M4A, OGG, FLAC or WebM with sound in it"
 
 CHECKED_SECONDS = 0.5
 BLOCK_BYTES = SAMPLE_RATE * BYTES_PER_SAMPLE  # one second, between two looks at `should_stop`
-# A few megabytes of FLAC can hold weeks of silence; nobody waits for those to be counted.
-MAX_SECONDS = 4 * 3600
+MAX_SECONDS = MAX_AUDIO_HOURS * 3600
 
 # Measured: four hours of Opus, the slowest format, take 45 s and less than 0.3 GiB.
 CHECK_BOUNDS = Bounds(memory=2**30, cpu_seconds=20, seconds=60)
@@ -33,11 +33,11 @@ class Speech:
 
     Attributes:
         samples: int16 mono [n] at `SAMPLE_RATE`, the whole file; on disk, so that hours take no memory.
-        warnings: what the user should know about how the file was read.
+        notices: what the user should know about how the file was read.
     """
 
     samples: np.ndarray
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
     @property
     def duration(self) -> float:
@@ -90,15 +90,14 @@ def load_speech(path: Path, should_stop: Callable[[], bool], folder: Path | None
         samples = np.memmap(decoded, dtype="<i2", mode="r", shape=(heard,))
     duration = heard / SAMPLE_RATE
     if duration > MAX_SECONDS:
-        message = f"the audio lasts more than {MAX_SECONDS // 3600} hours"
-        raise AudioError(message, allowed=f"at most {MAX_SECONDS // 3600} hours")
-    return Speech(samples, tuple(_warnings(complaint, duration)))
+        raise AudioError("audio_too_long", hours=MAX_SECONDS // 3600)
+    return Speech(samples, tuple(_notices(complaint, duration)))
 
 
 @contextmanager
 def _decoder(path: Path, seconds: float, bounds: Bounds) -> Iterator[tuple[Ffmpeg, Bounded]]:
     if not path.stat().st_size:
-        raise AudioError("the audio file is an empty file", allowed=ALLOWED)
+        raise AudioError("audio_empty")
     output = ["-map", "0:a:0", "-vn", "-sn", "-dn", "-af", FROM_ZERO, "-ac", "1", "-ar", str(SAMPLE_RATE)]
     arguments = ["-filter_threads", "1", *sound_input(path), *output]
     arguments += ["-t", str(seconds), "-f", "s16le", "pipe:1"]
@@ -113,21 +112,21 @@ def _blocks(ffmpeg: Ffmpeg, should_stop: Callable[[], bool]) -> Iterator[bytes]:
         yield block
 
 
-def _conclude(heard: int, ffmpeg: Ffmpeg, watch: Bounded) -> str:
+def _conclude(heard: int, ffmpeg: Ffmpeg, watch: Bounded) -> str | Notice | None:
     """Wait for ffmpeg; returns what it complained of, raises where there is nothing to use."""
     code = ffmpeg.wait()
     if watch.exceeded:
-        raise AudioError("the audio file takes too long to decode", allowed=ALLOWED)
-    complaint = ffmpeg.words or (f"ffmpeg ended with code {code}" if code else "")
+        raise AudioError("audio_too_slow")
+    complaint = ffmpeg.complaint(code)
     if heard:
         return complaint
-    if not complaint or "matches no streams" in complaint:
-        raise AudioError("the audio file has no sound in it", allowed=ALLOWED)
-    if "not on whitelist" in complaint:
-        raise AudioError("the audio file is of a kind that is not accepted", allowed=ALLOWED)
-    raise AudioError(f"the audio file cannot be decoded: {complaint}", allowed=ALLOWED)
+    if complaint is None or "matches no streams" in ffmpeg.words:
+        raise AudioError("audio_without_sound")
+    if "not on whitelist" in ffmpeg.words:
+        raise AudioError("audio_not_accepted")
+    raise AudioError("audio_undecodable", reason=complaint)
 
 
-def _warnings(complaint: str, duration: float) -> Iterator[str]:
-    if complaint:
-        yield f"the audio file is damaged ({complaint}); the {duration:.1f} s that could be decoded were used"
+def _notices(complaint: str | Notice | None, duration: float) -> Iterator[Notice]:
+    if complaint is not None:
+        yield Notice.of("audio_damaged", reason=complaint, seconds=duration)

@@ -118,15 +118,14 @@ class VideoWriter:
             raise self._failure(code)
 
     def _fail_on_count(self) -> None:
-        raise EncodingError(f"{self._video.frame_count} frames were promised, {self._written} came")
+        raise EncodingError("frame_count_wrong", promised=self._video.frame_count, count=self._written)
 
     def _failure(self, code: int | None = None) -> GenerationError:
         code = code or self._ffmpeg.wait()
         # What it says first may be of the sound that it reads.
         if full := self._ffmpeg.said(*DISK_FULL):
-            return DiskFull(f"ffmpeg could not write the video: {full}")
-        reason = self._ffmpeg.words or f"it ended with code {code}"
-        return EncodingError(f"ffmpeg could not write the video: {reason}")
+            return DiskFull("disk_full", reason=full)
+        return EncodingError("encoding_failed", reason=self._ffmpeg.complaint(code) or "")
 
 
 def _arguments(path: Path, video: VideoFormat, sound: Path, engine: str) -> list[str]:
@@ -150,6 +149,6 @@ def _check_file(path: Path, video: VideoFormat) -> None:
     with run_ffmpeg(["-i", f"file:{path}", *counted], stdout=PIPE) as ffmpeg:
         counts = re.findall(rb"^frame=(\d+)$", ffmpeg.stdout.read(), re.MULTILINE)
         if ffmpeg.wait() or not counts:
-            raise EncodingError(f"the video that ffmpeg wrote cannot be read: {ffmpeg.words}")
+            raise EncodingError("video_unreadable", reason=ffmpeg.words)
     if int(counts[-1]) != video.frame_count:
-        raise EncodingError(f"{video.frame_count} frames were written, the video holds {int(counts[-1])}")
+        raise EncodingError("frames_lost", written=video.frame_count, count=int(counts[-1]))

@@ -4,26 +4,25 @@ from typing import Any
 
 from ray import serve
 
-from serve_app.engine import EchoMimic, EngineReplica, Preview
-from serve_app.engine_choice import choose
-from serve_app.exposure import check_exposure
-from serve_app.health import listening_host
-from serve_app.ingress import Ingress
-from serve_app.settings import DEPLOYMENTS, EngineName, EngineSettings, Settings
+from serve_app.access.exposure import check_exposure
+from serve_app.api.ingress import Ingress
+from serve_app.cluster.health import listening_host
+from serve_app.engines.choice import choose
+from serve_app.engines.registry import ENGINES, RegisteredEngine
+from serve_app.engines.replica import EngineReplica
+from serve_app.settings import EngineSettings, Settings
 
-REPLICAS: dict[EngineName, type[EngineReplica]] = {"echomimic": EchoMimic, "preview": Preview}
+# A replica that is scaled down or redeployed finishes its task first. When the whole application ends, the
+# manager has it hand its task back.
+_ENGINE_SHUTDOWN_TIMEOUT_S = 1800
 
-# A replica that is to go finishes its task first; when the whole application ends, the manager has
-# it hand its work back.
-_GRACEFUL_SHUTDOWN_TIMEOUT_S = 1800
-
-# The engines end after the ingress, and all of it within the launcher's patience. Almost every request is
-# answered by then; with Serve's own 20 s an upload that takes long to decode would hold up the end.
+# The engines end after the ingress, and both within the 10 s that the launcher promises. Nearly every request
+# is answered by then; with Serve's default of 20 s, an upload that is slow to decode would delay the end.
 _INGRESS_SHUTDOWN_TIMEOUT_S = 3
 
-# How often a replica that is to go looks whether its requests have ended; Serve's own 2 s, once for
-# the ingress and once for the engines, would be most of the time it takes to end the service.
-_GRACEFUL_SHUTDOWN_WAIT_LOOP_S = 0.2
+# How often a replica that ends looks whether its requests are done. Serve's default of 2 s, once for the
+# ingress and once for the engines, would be most of the time that the service takes to end.
+_SHUTDOWN_POLL_PERIOD_S = 0.2
 
 
 def build(settings: Settings) -> serve.Application:
@@ -32,21 +31,21 @@ def build(settings: Settings) -> serve.Application:
     Raises:
         pydantic.ValidationError: raised by Serve before it calls this, for an argument that is unknown
             or out of range; it names the argument.
-        ConfigError: others could reach the service without a key.
+        ConfigError: `engine` names no engine, or others could reach the service without a key.
     """
     if host := listening_host():
         check_exposure(settings, host)
     choice = choose(settings)
-    engines = [_engine(name, settings) for name in choice.deployed]
+    engines = [_engine(ENGINES[name], settings) for name in choice.deployed]
     application: serve.Application = serve.deployment(**_ingress_options(settings))(Ingress).bind(
         settings, choice, *engines
     )
     return application
 
 
-def _engine(name: EngineName, settings: Settings) -> serve.Application:
-    deployment = serve.deployment(name=DEPLOYMENTS[name], **_engine_options(settings.of(name)))
-    application: serve.Application = deployment(REPLICAS[name]).bind(settings)
+def _engine(engine: RegisteredEngine, settings: Settings) -> serve.Application:
+    deployment = serve.deployment(name=engine.deployment, **_engine_options(settings.of(engine.name)))
+    application: serve.Application = deployment(EngineReplica).bind(engine.name, settings)
     return application
 
 
@@ -55,7 +54,7 @@ def _ingress_options(settings: Settings) -> dict[str, Any]:
         "num_replicas": settings.ingress_replicas,
         "max_ongoing_requests": 200,
         "graceful_shutdown_timeout_s": _INGRESS_SHUTDOWN_TIMEOUT_S,
-        "graceful_shutdown_wait_loop_s": _GRACEFUL_SHUTDOWN_WAIT_LOOP_S,
+        "graceful_shutdown_wait_loop_s": _SHUTDOWN_POLL_PERIOD_S,
         # A replica takes a whole CPU by default, and nothing else would fit on a small machine.
         "ray_actor_options": {"num_cpus": 0.1},
     }
@@ -66,8 +65,8 @@ def _engine_options(engine: EngineSettings) -> dict[str, Any]:
     return {
         # With two, a second ticket sits on a busy replica while a new one idles.
         "max_ongoing_requests": 1,
-        "graceful_shutdown_timeout_s": _GRACEFUL_SHUTDOWN_TIMEOUT_S,
-        "graceful_shutdown_wait_loop_s": _GRACEFUL_SHUTDOWN_WAIT_LOOP_S,
+        "graceful_shutdown_timeout_s": _ENGINE_SHUTDOWN_TIMEOUT_S,
+        "graceful_shutdown_wait_loop_s": _SHUTDOWN_POLL_PERIOD_S,
         "ray_actor_options": {"num_cpus": engine.num_cpus, "num_gpus": engine.num_gpus},
         "autoscaling_config": {
             "min_replicas": engine.min_replicas,

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from serve_app.api_keys import KeyFile
+from serve_app.access.api_keys import KeyFile
 from serve_app.errors import ConfigError
 from serve_app.launcher import CONFIG, configured
 

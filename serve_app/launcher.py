@@ -14,46 +14,48 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from serve_app.api_keys import KeyFile
+from serve_app.access.api_keys import KeyFile
+from serve_app.access.exposure import check_exposure
+from serve_app.engines.registry import check_engine
 from serve_app.errors import ConfigError
-from serve_app.exposure import check_exposure
-from serve_app.process_family import heed_endings, running, wait
+from serve_app.process_tree import raise_on_termination, running, wait
 from serve_app.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "serve_config.yaml"
 
-# Ray's ports run any code they are sent: keep every component on the loopback interface (by the name
-# of a switch that was made for other systems). And send no usage statistics.
+# Ray's ports run any code they are sent: keep every component on the loopback interface. (The switch is named
+# after other systems, but works on all.) And send no usage statistics.
 PRIVACY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
-# Where Serve listens if a configuration does not say it.
+# Where Serve listens if a configuration does not say.
 SERVE_HOST = "0.0.0.0"
 
 
 def command(config: Path = CONFIG) -> list[str]:
-    """What starts the service in the foreground, on a Ray cluster of its own that ends with it."""
+    """The command that serves in the foreground, on a Ray cluster of its own that ends with it."""
     serve = shutil.which("serve", path=str(Path(sys.executable).parent)) or "serve"
     return [serve, "run", "--address", "local", str(config)]
 
 
 def environment() -> Mapping[str, str]:
-    """The environment to start it in; what the user has set wins."""
+    """The environment to start it in; variables that the user has set win."""
     return {**PRIVACY, **os.environ}
 
 
 def check(config: Path = CONFIG) -> None:
-    """Look at the configuration before anything starts.
+    """Check the configuration before anything starts.
 
-    `serve run` itself would only log what is wrong with it, and stay.
+    `serve run` itself would only log what is wrong, and keep running.
 
     Raises:
-        ConfigError: an argument is unknown or out of range; the file of API keys cannot be read; others
-            could reach the service without a key.
+        ConfigError: an argument is unknown or out of range; `engine` names no engine; the file of API keys
+            cannot be read; others could reach the service without a key.
     """
     options = _read(config).get("http_options") or {}
     for settings in configured(config):
+        check_engine(settings)
         check_exposure(settings, options.get("host", SERVE_HOST))
         if settings.api_keys:
             KeyFile(settings.api_keys).read()
@@ -73,9 +75,9 @@ def configured(config: Path = CONFIG) -> Iterator[Settings]:
 
 
 def main() -> int:
-    """Serve until we are asked to end; returns the exit status."""
+    """Serve until asked to end; returns the exit status."""
     config = _parse_arguments().config
-    heed_endings()
+    raise_on_termination()
     try:
         check(config)
         with running(command(config), ROOT, environment()) as process:

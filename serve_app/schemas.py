@@ -1,175 +1,15 @@
-"""The REST contract: what a request may say and what an answer holds."""
+"""What the answers of the REST contract hold. Plain data: a client needs no more of this package."""
 
-import hashlib
-import json
-import random
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Annotated, Literal, get_args, get_origin
+from typing import Literal, Union
 
-from annotated_types import Ge, Le, MultipleOf
-from fastapi import UploadFile
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationInfo
+from pydantic import BaseModel, Field
 
-from models.params import GenerationParams
-from serve_app.engine_choice import EngineChoice
-from serve_app.health import EngineHealth, Health
-from serve_app.settings import EngineName
-from serve_app.task import Stage, TaskPage, TaskSnapshot, TaskStatus
-
-MAX_SEED = 2**32 - 1
-
-# A form may have a thousand fields with names of kilobytes, and what a task says is kept and sent often.
-IGNORED_TOLD = 20
-IGNORED_NAME_LENGTH = 100
-
-# EchoMimic's motion modules have a position table of 32 entries.
-MAX_CONTEXT_FRAMES = 32
-
-_DEFAULTS = GenerationParams()
-
-RequestedEngine = Literal["auto", EngineName]
-
-Side = Annotated[int, Field(ge=128, le=1024, multiple_of=8)]
-Ratio = Annotated[FiniteFloat, Field(ge=0, le=1)]
-
-
-def _less_than_context_frames(value: int, info: ValidationInfo) -> int:
-    context_frames = info.data.get("context_frames")
-    if context_frames is not None and value >= context_frames:
-        raise ValueError(f"must be less than context_frames, which is {context_frames}")
-    return value
-
-
-class GenerateVideoForm(BaseModel):
-    """The multipart form of `POST /generate_video`.
-
-    Fields that are not listed are ignored, and the task says so in its `warnings`.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    reference_image: UploadFile = Field(
-        description="The portrait: JPEG, PNG, WebP, BMP, TIFF or GIF, at most 64 megapixels."
-    )
-    audio_file: UploadFile = Field(
-        description="What is said: WAV, MP3, M4A, OGG, FLAC or WebM, judged by its content."
-    )
-    width: Side = Field(_DEFAULTS.width, description="Width of the video in pixels.")
-    height: Side = Field(_DEFAULTS.height, description="Height of the video in pixels.")
-    length: int = Field(
-        _DEFAULTS.length,
-        ge=2,
-        le=5000,
-        description="Most frames; a longer audio is cut, and the task says so.",
-    )
-    seed: int = Field(
-        _DEFAULTS.seed,
-        ge=-1,
-        le=MAX_SEED,
-        description="Same seed, same video; -1 draws one, which the task then tells.",
-    )
-    facemask_dilation_ratio: Ratio = Field(
-        _DEFAULTS.facemask_dilation_ratio, description="How far the face mask reaches beyond the face box."
-    )
-    facecrop_dilation_ratio: Ratio = Field(
-        _DEFAULTS.facecrop_dilation_ratio, description="How far the crop reaches beyond the face box."
-    )
-    context_frames: int = Field(
-        _DEFAULTS.context_frames,
-        ge=1,
-        le=MAX_CONTEXT_FRAMES,
-        description="Frames per diffusion window. The preview has no windows.",
-    )
-    context_overlap: Annotated[int, AfterValidator(_less_than_context_frames)] = Field(
-        _DEFAULTS.context_overlap,
-        ge=0,
-        le=10,
-        validate_default=True,
-        description="Frames shared by neighbouring windows, fewer than context_frames.",
-    )
-    cfg: FiniteFloat = Field(
-        _DEFAULTS.cfg, ge=0, le=10, description="Guidance scale of the diffusion. The preview has none."
-    )
-    steps: int = Field(_DEFAULTS.steps, ge=1, le=100, description="Diffusion steps. The preview has none.")
-    sample_rate: int = Field(
-        16_000,
-        ge=8_000,
-        le=48_000,
-        description="Accepted for compatibility, without effect: speech is always analysed at 16 kHz, "
-        "and the video carries the sound of the upload.",
-    )
-    fps: int = Field(_DEFAULTS.fps, ge=1, le=60, description="Frames per second of the video.")
-    device: Literal["cuda", "cpu"] = Field(
-        "cuda",
-        description="Accepted for compatibility: the replica's own device runs, and a difference is a "
-        "warning in the task.",
-    )
-    engine: RequestedEngine = Field(
-        "auto",
-        description="What makes the video: echomimic, or preview for a quick draft; auto is the best one "
-        "that is deployed.",
-    )
-
-    priority: int = Field(0, ge=-100, le=100, description="Higher starts first; equal ones first come.")
-
-    webhook_url: str | None = Field(
-        None, description="Who is told of the task's end: an http or https URL of a public address."
-    )
-
-    def params(self, defaults: GenerationParams) -> GenerationParams:
-        """The numbers an engine needs.
-
-        A random seed is drawn here, so that every attempt uses the same.
-
-        Args:
-            defaults: the numbers of fields that were not sent.
-        """
-        sent = self.model_fields_set & GenerationParams.__dataclass_fields__.keys()
-        numbers = {name: getattr(self, name) for name in sent}
-        if self.seed < 0:
-            numbers["seed"] = random.randint(0, MAX_SEED)
-        return replace(defaults, **numbers)
-
-    def fingerprint(self, *file_digests: str) -> str:
-        """The same for the same fields and files: a SHA-256 in hexadecimal digits.
-
-        Of the fields that were sent alone: a later release may have others, and other defaults.
-        """
-        known = type(self).model_fields
-        sent = {
-            name for name in self.model_fields_set & known.keys() if known[name].annotation is not UploadFile
-        }
-        fields = self.model_dump(mode="json", include=sent)
-        text = json.dumps([fields, file_digests], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def warnings(self) -> tuple[str, ...]:
-        """What the task should say about fields that were sent and mean nothing here."""
-        names = sorted(self.model_extra or {})
-        told = [f"unknown field {name[:IGNORED_NAME_LENGTH]!r} was ignored" for name in names[:IGNORED_TOLD]]
-        more = len(names) - len(told)
-        return (*told, f"{more} more unknown fields were ignored") if more else tuple(told)
-
-
-def allowed_values(field_name: str) -> str | None:
-    """What a field of the form accepts, in words; None for an unknown field."""
-    field = GenerateVideoForm.model_fields.get(field_name)
-    if field is None:
-        return None
-    if field.annotation is UploadFile:
-        return "a file"
-    if get_origin(field.annotation) is Literal:
-        return ", ".join(repr(choice) for choice in get_args(field.annotation))
-    if field_name == "webhook_url":
-        return "an http or https URL"
-    kind = "a whole number" if field.annotation is int else "a number"
-    bounds = {type(item): item for item in field.metadata}
-    text = f"{kind} from {bounds[Ge].ge} to {bounds[Le].le}"
-    if MultipleOf in bounds:
-        text += f", a multiple of {bounds[MultipleOf].multiple_of}"
-    return text
+from models.notices import Notice
+from models.progress import Stage
+from serve_app.task import TaskPage, TaskSnapshot, TaskStatus
 
 
 class SubmittedTask(BaseModel):
@@ -177,6 +17,25 @@ class SubmittedTask(BaseModel):
 
     task_id: str
     status: TaskStatus
+
+
+class NoticeContent(BaseModel):
+    """Something to know about a task, as data and as a sentence."""
+
+    code: str = Field(description="What it is; docs/api.md lists the codes and their values.")
+    values: dict[str, Union[int, float, str, "NoticeContent"]]
+    text: str = Field(description="The same in English.")
+
+    @classmethod
+    def of(cls, notice: Notice) -> "NoticeContent":
+        """The data of a notice, and of the one that is its reason."""
+        return cls(code=notice.code, values=_values_of(notice), text=notice.text)
+
+
+class NoticeResponse(NoticeContent):
+    """One of a task's warnings, or its error."""
+
+    level: Literal["warning", "error"]
 
 
 class TaskResponse(BaseModel):
@@ -215,25 +74,30 @@ class TaskResponse(BaseModel):
         description="Path of the video once completed; where keys are needed, it opens for a while without."
     )
     warnings: list[str] = Field(description="What was done otherwise than one might expect, and why.")
+    notices: list[NoticeResponse] = Field(description="The warnings, then the error, as data.")
 
     @classmethod
-    def of(cls, snapshot: TaskSnapshot, sign_url: Callable[[str], str]) -> "TaskResponse":
+    def of(
+        cls, snapshot: TaskSnapshot, sign_url: Callable[[str], str], more: Iterable[Notice] = ()
+    ) -> "TaskResponse":
         """What a client is told of a task.
 
         Args:
             snapshot: the task as it stands.
             sign_url: makes a path one that the client can open in a browser.
+            more: warnings beyond those of the task.
         """
         task = snapshot.task
+        warnings = [*task.progress.notices, *more]
         completed = task.status is TaskStatus.COMPLETED
         return cls(
             task_id=task.id,
             status=task.status,
             output_file=f"output/videos/{task.id}_with_audio.mp4" if completed else None,
-            error=task.error,
+            error=task.error and task.error.text,
             cancelled=task.cancelled,
-            stage=task.stage,
-            progress=round(task.progress, 4),
+            stage=task.progress.stage,
+            progress=round(task.progress.fraction, 4),
             priority=task.priority,
             queue_position=snapshot.queue_position,
             eta_seconds=None if snapshot.eta_seconds is None else round(snapshot.eta_seconds, 1),
@@ -246,12 +110,16 @@ class TaskResponse(BaseModel):
             height=task.params.height,
             fps=task.params.fps,
             seed=task.params.seed,
-            frames_requested=task.frames_requested,
-            frames_generated=task.frames_generated,
-            audio_seconds=task.audio_seconds,
+            frames_requested=task.progress.frames_requested,
+            frames_generated=task.progress.frames_generated,
+            audio_seconds=task.progress.audio_seconds,
             attempt=task.attempt,
             download_url=sign_url(f"/download/{task.id}") if completed else None,
-            warnings=list(task.warnings),
+            warnings=[notice.text for notice in warnings],
+            notices=[
+                *(_notice("warning", notice) for notice in warnings),
+                *([_notice("error", task.error)] if task.error else []),
+            ],
         )
 
 
@@ -270,38 +138,25 @@ class TaskListResponse(BaseModel):
         )
 
 
+@dataclass(frozen=True)
+class EngineHealth:
+    """Whether an engine takes tasks; `reason` says why not, or what the first task must wait for."""
+
+    replicas: int
+    ready: bool
+    reason: str | None = None
+
+
 class HealthResponse(BaseModel):
     """The answer to `GET /health`; that it answers at all means that the service is alive."""
 
     alive: Literal[True] = True
     ready: bool = Field(description="Whether a task sent now would be worked on.")
     reason: str | None = Field(description="Why the service is not ready.")
-    engine: EngineName = Field(description="What makes the video of a task that asks for no engine.")
+    engine: str = Field(description="What makes the video of a task that asks for no engine.")
     engines: dict[str, EngineHealth]
     pending: int = Field(description="Tasks that wait.")
     processing: int = Field(description="Tasks that are worked on.")
-
-    @classmethod
-    def of(cls, choice: EngineChoice, health: Health, counts: Mapping[TaskStatus, int]) -> "HealthResponse":
-        """What a client is told of the service."""
-        left_out = {
-            name: EngineHealth(0, ready=False, reason=f"not deployed: {why}")
-            for name, why in choice.left_out.items()
-        }
-        default = health.engines.get(choice.default, EngineHealth(0, False, "the application is starting"))
-        return cls(
-            ready=default.ready,
-            reason=None if default.ready else f"{choice.default}: {default.reason}",
-            engine=choice.default,
-            engines={**health.engines, **left_out},
-            pending=counts[TaskStatus.PENDING],
-            processing=counts[TaskStatus.PROCESSING],
-        )
-
-    @classmethod
-    def unready(cls, choice: EngineChoice, reason: str) -> "HealthResponse":
-        """What a client is told when nothing is known of the engines."""
-        return cls(ready=False, reason=reason, engine=choice.default, engines={}, pending=0, processing=0)
 
 
 class ErrorDetail(BaseModel):
@@ -318,6 +173,16 @@ class ErrorResponse(BaseModel):
 
     error: ErrorDetail
     detail: str
+
+
+def _values_of(notice: Notice) -> dict[str, int | float | str | NoticeContent]:
+    return {
+        name: NoticeContent.of(value) if isinstance(value, Notice) else value for name, value in notice.values
+    }
+
+
+def _notice(level: Literal["warning", "error"], notice: Notice) -> NoticeResponse:
+    return NoticeResponse(level=level, code=notice.code, values=_values_of(notice), text=notice.text)
 
 
 def _utc(seconds: float) -> datetime:

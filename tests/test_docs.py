@@ -7,15 +7,18 @@ import subprocess
 import pytest
 import yaml
 
+from models.notices import CATALOGUE
 from serve_app import errors
+from serve_app.api.form import GenerateVideoForm, allowed_values
 from serve_app.app import build
 from serve_app.launcher import CONFIG, ROOT
-from serve_app.schemas import GenerateVideoForm, HealthResponse, TaskResponse, allowed_values
+from serve_app.schemas import HealthResponse, TaskResponse
 from serve_app.settings import EchoMimicSettings, EngineSettings, Settings
 from tests.chaos.faults import FAULTS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 RELIABILITY = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
 PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
@@ -61,9 +64,34 @@ def test_the_documented_limits_are_those_of_the_form():
             assert f"| {field.default} |" in row, name
 
 
+def test_every_notice_is_documented_with_its_values_and_its_sentence():
+    documented = re.findall(r"^\| `(\w+)` \| ([^|]*) \| ([^|]*) \|$", API, flags=re.MULTILINE)
+    sentences = {code: (set(re.findall(r"\w+", values)), text) for code, values, text in documented}
+    for code, template in CATALOGUE.items():
+        values = set(re.findall(r"\{(\w+)", template.message + (template.allowed or ""))) - {"field"}
+        assert sentences[code] == (values, re.sub(r"\{(\w+)[^}]*\}", r"{\1}", template.message)), code
+
+
 def test_every_error_is_documented():
     kinds = {error.type for error in vars(errors).values() if hasattr(error, "type")}
     assert kinds <= set(re.findall(r"`([a-z_]+)`", API))
+
+
+def test_every_module_has_its_line_in_the_architecture():
+    def is_room(path):
+        return path.parent.relative_to(ROOT).parts[:2] not in (("models", "preview"), ("models", "echomimic"))
+
+    found = [path for package in ("models", "serve_app") for path in (ROOT / package).rglob("*.py")]
+    for path in found:
+        if path.stem == "__init__" or not is_room(path):
+            continue
+        room = path.parent.relative_to(ROOT).as_posix()
+        heading, name = (
+            ("serve_app/api", f"middleware/{path.stem}") if room.endswith("middleware") else (room, path.stem)
+        )
+        section = re.search(rf"^### `{heading}`$(.*?)^##", ARCHITECTURE, re.DOTALL | re.MULTILINE)
+        assert section, f"docs/architecture.md has no section `{heading}`"
+        assert name in rows(section[1]), path
 
 
 def test_the_shipped_configuration_builds():

@@ -14,7 +14,7 @@ from torch import nn
 from models.echomimic.networks.config import Architecture
 from models.echomimic.windows import windows
 from models.errors import OutOfMemory, ParameterError
-from models.params import GenerationParams
+from models.params import LIMITS, GenerationParams
 
 SPARED = 0.2  # of the free memory: other sizes of the same work fragment it
 
@@ -31,7 +31,6 @@ MAX_PIXELS_DECODED = {"cuda": 16 * PIXELS, "cpu": 128 * 128}
 MAX_SEQUENCES = 2**16 - 1  # 65535
 
 MIN_FRAMES = 2  # a window of one frame has no motion
-MIN_SIDE = 128  # of the REST contract
 STEPS_DOWN = (0.75, 0.5, 0.25)  # of the sides
 
 
@@ -145,18 +144,11 @@ def too_large(
         params: the numbers of the video.
         trial: takes as much memory as a video with other numbers would.
     """
-    asked = f"{params.width} × {params.height} pixels with windows of {params.context_frames} frames"
+    size = {"width": params.width, "height": params.height, "context_frames": params.context_frames}
     fits = next((offer for offer in smaller(params, architecture) if _fits(device, offer, trial)), None)
     if fits is None:
-        return OutOfMemory(
-            f"the memory of {device} is too small for {asked}, and for anything smaller; "
-            "another program may be using it"
-        )
-    return ParameterError(
-        f"the memory of {device} is too small for {asked}; {fits.words} would fit",
-        field=fits.field,
-        allowed=fits.words,
-    )
+        return OutOfMemory("out_of_memory", device=str(device), **size)
+    return ParameterError("memory_too_small", field=fits.field, device=str(device), fits=fits.words, **size)
 
 
 def _fits(device: torch.device, offer: Offer, trial: Callable[[GenerationParams], object]) -> bool:
@@ -185,5 +177,5 @@ def _smaller_pictures(params: GenerationParams, architecture: Architecture) -> I
             int(side * share) // architecture.latent_scale * architecture.latent_scale
             for side in (params.width, params.height)
         )
-        if min(width, height) >= MIN_SIDE:
+        if width >= LIMITS.width.least and height >= LIMITS.height.least:
             yield Offer(replace(params, width=width, height=height), "width", f"{width} × {height} pixels")

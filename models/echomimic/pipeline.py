@@ -20,7 +20,7 @@ from models.echomimic.speech_features import speech_tokens
 from models.echomimic.windows import windows
 from models.engine import Control, Scene
 from models.errors import ParameterError
-from models.params import GenerationParams
+from models.params import LIMITS, GenerationParams
 from models.portrait import Portrait
 from models.speech import SAMPLE_RATE, Speech
 
@@ -174,25 +174,17 @@ def check(architecture: Architecture, params: GenerationParams, frame_count: int
     scale = architecture.latent_scale
     for field, side in (("width", params.width), ("height", params.height)):
         if side % scale:
-            raise ParameterError(
-                f"{field} is {side}, but must be a multiple of {scale}",
-                field=field,
-                allowed=f"multiples of {scale}",
-            )
+            raise ParameterError("not_a_multiple", field=field, value=side, multiple=scale)
     if params.context_frames > architecture.max_frames:
         raise ParameterError(
-            f"context_frames is {params.context_frames}, but the model knows at most"
-            f" {architecture.max_frames} positions in time",
+            "context_frames_too_many",
             field="context_frames",
-            allowed=f"1 to {architecture.max_frames}",
+            value=params.context_frames,
+            most=architecture.max_frames,
         )
     windows(frame_count, params.context_frames, params.context_overlap)
-    if frame_count < 2:
-        raise ParameterError(
-            f"length is {frame_count} frame, but motion needs at least 2",
-            field="length",
-            allowed="2 or more",
-        )
+    if frame_count < (least := LIMITS.length.least):
+        raise ParameterError("length_too_short", field="length", length=frame_count, least=least)
 
 
 class _Shares:

@@ -27,9 +27,11 @@ def windows(frames: int, context: int, overlap: int) -> list[list[int]]:
     """
     if overlap >= context:
         raise ParameterError(
-            f"context_overlap is {overlap}, but windows of {context} frames can share at most {context - 1}",
+            "context_overlap_too_large",
             field="context_overlap",
-            allowed=f"0 to {context - 1}",
+            value=overlap,
+            context_frames=context,
+            most=context - 1,
         )
     length = min(frames, context)
     starts = range(0, frames, context - overlap) if frames > context else [0]

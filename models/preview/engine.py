@@ -40,10 +40,7 @@ class PreviewEngine:
         """
         portrait, params = scene.portrait, scene.params
         if portrait.landmarks is None:
-            raise ImageError(
-                "no face was found in reference_image; the preview engine needs one",
-                allowed="a photo of one face, seen from the front, well lit and not covered",
-            )
+            raise ImageError("face_required")
         puppet = Puppet(portrait.image, portrait.landmarks)
         speech = scene.speech.beginning(params.length / params.fps)
         poses = act(speech, params.fps, scene.frame_count, params.seed)

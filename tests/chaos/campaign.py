@@ -15,7 +15,7 @@ from serve_app.demo import SPEECH
 from tests.chaos import misses
 from tests.chaos.cluster import Cluster
 from tests.chaos.faults import FAULTS, Site
-from tests.chaos.journal import Entry, Journal
+from tests.chaos.journal import Entry, JournalReader
 from tests.chaos.load import SIDE, Load
 from tests.chaos.plan import Order, Round
 from tests.chaos.prober import Prober
@@ -64,7 +64,7 @@ class Campaign:
         self._load = load
         self._prober = prober
         self._patience_s = patience_s
-        self._journal = Journal(cluster.data / "tasks.db")
+        self._journal = JournalReader(cluster.data / "tasks.db")
         self._journal.watch()
 
     def run(self, round_: Round) -> Outcome:

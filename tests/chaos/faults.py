@@ -9,7 +9,7 @@ import psutil
 
 from tests.chaos import cluster, processes
 from tests.chaos.cluster import LEASE_S, STALL_TIMEOUT_S, Attempt, Cluster
-from tests.chaos.journal import Journal
+from tests.chaos.journal import JournalReader
 from tests.chaos.misses import Miss
 from tests.service import poll
 
@@ -23,7 +23,7 @@ class Site:
     """Where a fault happens, and what it leaves to chance."""
 
     cluster: Cluster
-    journal: Journal
+    journal: JournalReader
     chance: random.Random
 
 

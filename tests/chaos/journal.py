@@ -32,7 +32,7 @@ class Entry:
         return self.status in ("completed", "failed")
 
 
-class Journal:
+class JournalReader:
     """Reads the SQLite file; a journal that is not there has no tasks.
 
     Args:

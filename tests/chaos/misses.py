@@ -7,7 +7,7 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
-from serve_app.sweeper import SETTLING_S
+from serve_app.tasks.sweeper import SETTLING_S
 from tests.chaos.journal import Entry
 
 

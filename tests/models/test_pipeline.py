@@ -10,7 +10,8 @@ from scipy.io import wavfile
 from models.engine import Control, Scene
 from models.errors import AudioError, Cancelled, EncodingError, ImageError, ParameterError
 from models.params import GenerationParams
-from models.pipeline import GeneratedVideo, Progress, generate_video
+from models.pipeline import generate_video
+from models.progress import Progress, Stage
 from models.speech import SAMPLE_RATE, Speech
 from models.video import VideoWriter
 
@@ -63,30 +64,39 @@ def kill_ffmpeg() -> None:
 
 
 @pytest.fixture
-def generate(astronaut_file, speech_file, tmp_path) -> Callable[..., GeneratedVideo]:
-    """`generate_video` of the astronaut and the example clip into video.mp4.part, other arguments by name."""
+def generate(astronaut_file, speech_file, tmp_path) -> Callable[..., Progress]:
+    """`generate_video` of the astronaut and the example clip into video.mp4.part, other arguments by name.
 
-    def run(**changes: object) -> GeneratedVideo:
+    Returns the last progress.
+    """
+
+    def run(on_progress: Callable[[Progress], None] = lambda progress: None, **changes: object) -> Progress:
+        diary = Diary()
+
+        def tell(progress: Progress) -> None:
+            diary(progress)
+            on_progress(progress)
+
         arguments = {
             "engine": FadingEngine(),
             "reference_image": astronaut_file,
             "audio_file": speech_file,
             "output": tmp_path / "video.mp4.part",
             "params": PARAMS,
-            "on_progress": Diary(),
+            "on_progress": tell,
             "should_stop": go_on,
         }
-        return generate_video(**{**arguments, **changes})
+        generate_video(**{**arguments, **changes})
+        return diary.pages[-1]
 
     return run
 
 
-def test_makes_a_video_and_tells_what_it_is(generate, tmp_path, decoded_frames):
+def test_makes_a_video_and_tells_how_far_it_is(generate, tmp_path, decoded_frames):
     video = generate()
     frames = decoded_frames(tmp_path / "video.mp4.part", 128, 128)
 
-    assert (video.engine, video.device, video.seed) == ("fading", "cpu", 7)
-    assert (video.width, video.height, video.fps) == (128, 128, 24)
+    assert (video.stage, video.fraction) == (Stage.ENCODING, 1.0)
     assert video.frames_requested == video.frames_generated == len(frames) == 24
     assert video.audio_seconds == pytest.approx(6.41, abs=0.01)
     assert np.all(np.diff(frames.mean(axis=(1, 2, 3))) < 0)
@@ -96,7 +106,7 @@ def test_is_as_long_as_the_audio_where_length_allows_more(generate, sound_files,
     video = generate(audio_file=sound_files["48000.wav"], params=replace(PARAMS, length=1200, fps=10))
 
     assert video.frames_generated == len(decoded_frames(tmp_path / "video.mp4.part", 128, 128)) == 15
-    assert video.warnings == ()
+    assert video.notices == ()
 
 
 def test_keeps_the_decoded_speech_on_the_disk_of_the_video(
@@ -109,9 +119,10 @@ def test_keeps_the_decoded_speech_on_the_disk_of_the_video(
 
 
 def test_says_where_the_audio_was_cut(generate):
-    assert generate().warnings == (
-        "the audio lasts 6.4 s; the video was cut to 1.0 s because length is 24 frames",
-    )
+    (notice,) = generate().notices
+
+    assert notice.text == "the audio lasts 6.4 s; the video was cut to 1.0 s because length is 24 frames"
+    assert dict(notice.values)["video_seconds"] == 1.0
 
 
 @pytest.mark.parametrize(("samples", "fps", "frames"), [(18_560, 25, 29), (18_559, 25, 28), (1280, 25, 2)])
@@ -136,7 +147,7 @@ def test_audio_of_less_than_two_frames_is_refused_with_its_length_and_what_is_ne
 
 
 def test_a_length_of_one_frame_is_refused(generate):
-    with pytest.raises(ParameterError, match="length is 1") as refusal:
+    with pytest.raises(ParameterError, match="length is 1, but a video needs at least 2 frames") as refusal:
         generate(params=replace(PARAMS, length=1))
     assert refusal.value.field == "length"
 
@@ -149,7 +160,7 @@ def test_the_engine_hears_everything_however_little_the_video_shows(generate):
     assert engine.speech.duration > 6
 
 
-def test_warnings_of_portrait_and_speech_are_passed_on(generate, nobody_image, sound_files, tmp_path):
+def test_notices_of_portrait_and_speech_are_passed_on(generate, nobody_image, sound_files, tmp_path):
     nobody_image.save(tmp_path / "nobody.png")
     (tmp_path / "cut.webm").write_bytes(sound_files["clip.webm"].read_bytes()[:4000])
     diary = Diary()
@@ -157,9 +168,8 @@ def test_warnings_of_portrait_and_speech_are_passed_on(generate, nobody_image, s
         reference_image=tmp_path / "nobody.png", audio_file=tmp_path / "cut.webm", on_progress=diary
     )
 
-    assert any("no face was found" in warning for warning in video.warnings)
-    assert any("audio file is damaged" in warning for warning in video.warnings)
-    assert diary.pages[-1].warnings == video.warnings
+    assert [notice.code for notice in video.notices] == ["no_face", "audio_damaged"]
+    assert {page.notices for page in diary.pages if page.stage is not Stage.PREPARING} == {video.notices}
 
 
 def test_progress_goes_through_the_stages_and_never_back(generate):
@@ -297,7 +307,9 @@ def test_the_engine_works_while_the_block_before_is_written(generate, monkeypatc
 
 def test_only_a_few_blocks_wait_for_the_encoder(generate, monkeypatch):
     """The video is never held whole in memory, however slow the encoder."""
-    engine, waiting, written = FadingEngine(block=1), [], []
+    engine = FadingEngine(block=1)
+    waiting: list[int] = []
+    written: list[int] = []
     write = VideoWriter.write
 
     def write_and_count(self, frames):

@@ -1,17 +1,19 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from models.face import find_faces
+from models.notices import Notice
 from models.params import GenerationParams
 from models.portrait import load_portrait
 
 PARAMS = GenerationParams(width=256, height=256)
 
 
-def saved(image: Image.Image, path: Path, **options: object) -> Path:
+def saved(image: Image.Image, path: Path, **options: Any) -> Path:
     image.save(path, **options)
     return path
 
@@ -39,7 +41,7 @@ def test_cuts_out_the_face_in_the_requested_size(portrait):
     assert portrait.image.dtype == portrait.mask.dtype == np.uint8
     assert portrait.landmarks.shape == (478, 3)
     assert portrait.landmarks.dtype == np.float32
-    assert portrait.warnings == ()
+    assert portrait.notices == ()
 
 
 def test_landmarks_are_in_pixels_of_the_cut_out_image(portrait):
@@ -76,7 +78,7 @@ def test_unequal_sides_stretch_the_square_and_say_so(astronaut_file, portrait):
 
     assert stretched.image.shape == (256, 512, 3)
     assert stretched.landmarks[:, :2] == pytest.approx(portrait.landmarks[:, :2] * [2, 1], abs=1e-3)
-    assert any("stretched to 512×256" in warning for warning in stretched.warnings)
+    assert stretched.notices == (Notice.of("stretched", width=512, height=256),)
 
 
 def test_without_a_face_the_centred_square_is_used_and_all_of_it_is_mask(nobody_image, tmp_path):
@@ -87,7 +89,7 @@ def test_without_a_face_the_centred_square_is_used_and_all_of_it_is_mask(nobody_
     assert portrait.landmarks is None
     assert (portrait.mask == 255).all()
     assert difference(portrait.image, np.asarray(nobody_image)[:, 10:190]) == 0
-    assert any(warning.startswith("no face was found") for warning in portrait.warnings)
+    assert portrait.notices == (Notice.of("no_face"),)
 
 
 def test_of_several_faces_the_largest_speaks(astronaut_image, tmp_path):
@@ -97,7 +99,7 @@ def test_of_several_faces_the_largest_speaks(astronaut_image, tmp_path):
     scene.paste(head.resize((360, 480)).transpose(Image.Transpose.FLIP_LEFT_RIGHT), (450, 60))
     portrait = load_portrait(saved(scene, tmp_path / "two.png"), PARAMS)
 
-    assert "2 faces were found; the largest one speaks" in portrait.warnings
+    assert portrait.notices == (Notice.of("several_faces", count=2),)
     assert (
         portrait.landmarks[33, 1] > portrait.landmarks[263, 1]
     )  # only the larger one is mirrored: its other eye is lower

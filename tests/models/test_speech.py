@@ -29,7 +29,7 @@ def test_decodes_to_mono_at_sixteen_kilohertz(speech_file):
     assert speech.duration == pytest.approx(len(original) / rate, abs=1e-3)
     assert len(speech.samples) == round(speech.duration * SAMPLE_RATE)
     assert np.abs(speech.samples).max() > 0.3 * 2**15
-    assert speech.warnings == ()
+    assert speech.notices == ()
 
 
 def test_hears_the_same_in_every_format(sound_file, speech_file):
@@ -194,9 +194,9 @@ def test_a_file_that_breaks_in_the_middle_is_used_up_to_there_and_warned_about(s
     speech = load_speech(tmp_path / "cut.webm", go_on)
 
     assert 0.3 < speech.duration < 1.2
-    assert len(speech.warnings) == 1
-    assert "damaged" in speech.warnings[0]
-    assert f"the {speech.duration:.1f} s that could be decoded" in speech.warnings[0]
+    (notice,) = speech.notices
+    assert notice.code == "audio_damaged"
+    assert f"the {speech.duration:.1f} s that could be decoded" in notice.text
 
 
 def test_refuses_hours_of_audio_in_a_small_file(ffmpeg, tmp_path, monkeypatch):

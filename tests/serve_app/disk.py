@@ -3,8 +3,9 @@
 import contextlib
 from pathlib import Path
 
-from serve_app.task_store import TaskStore
-from tests.serve_app.tasks import new_task
+from models.notices import Notice
+from serve_app.tasks.journal import Journal
+from tests.serve_app.new_tasks import new_task
 
 
 def fill(disk: Path) -> Path:
@@ -16,7 +17,7 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
-def write_much(store: TaskStore) -> None:
+def write_much(journal: Journal) -> None:
     """More than what a database has set aside on a full disk."""
     for number in range(1000):
-        store.add(new_task(f"task {number}", error="x" * 1000))
+        journal.add(new_task(f"task {number}", error=Notice.of("text", text="x" * 1000)))

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from serve_app.api_keys import ApiKeys
+from serve_app.access.api_keys import ApiKeys
 from serve_app.launcher import ROOT
 
 

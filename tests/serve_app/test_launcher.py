@@ -8,8 +8,7 @@ import pytest
 
 from serve_app.launcher import ROOT
 from serve_app.task import TaskStatus
-from serve_app.task_store import TaskStore
-from tests.service import run_launcher
+from serve_app.tasks.journal import Journal
 
 # Two replicas from the start, so that two tasks run side by side.
 REPLICAS = {"min_replicas": 2, "max_replicas": 2}
@@ -31,15 +30,15 @@ def run_all(service, task_ids):
 
 def in_journal(folder, task_ids):
     """Status, attempts and failures of these tasks, as a service left them."""
-    store = TaskStore(f"sqlite:///{folder / 'data' / 'tasks.db'}")
-    tasks = [store.get(task_id) for task_id in task_ids]
-    store.close()
+    journal = Journal(f"sqlite:///{folder / 'data' / 'tasks.db'}")
+    tasks = [journal.get(task_id) for task_id in task_ids]
+    journal.close()
     return [(task.status, task.attempt, task.failures) for task in tasks]
 
 
 @pytest.mark.timeout(400)
 def test_each_signal_ends_a_busy_service_in_ten_seconds_and_its_work_goes_on_with_the_next_start(
-    tmp_path, astronaut_file, speech_file, slow_photo
+    run_launcher, tmp_path, astronaut_file, speech_file, slow_photo
 ):
     with run_launcher(tmp_path, signal.SIGINT, preview=REPLICAS) as service:
         large, small = submit_work(service, astronaut_file, speech_file)

@@ -1,6 +1,5 @@
 """More work than the service has room for: a clear no, and everything accepted is still there."""
 
-import io
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -9,42 +8,44 @@ import httpx
 import pytest
 
 from models.params import GenerationParams
-from serve_app.storage import Storage
+from serve_app.storage.local import LocalStorage
 from serve_app.task import Task
-from serve_app.task_store import TaskStore
-from tests.service import poll, run_service
+from serve_app.tasks.journal import Journal
+from tests.serve_app.stored import save_uploads
+from tests.service import poll
 
 # No node has so many: nothing is ever started.
 NO_REPLICA = {"num_cpus": 4096, "min_replicas": 0, "max_replicas": 1}
-
 
 # Made one after the other.
 ONE_REPLICA = {"min_replicas": 1, "max_replicas": 1}
 
 
 @pytest.fixture(scope="module")
-def crowded(tmp_path_factory, astronaut_file, speech_file, ffmpeg):
-    """A service in which 1,000 tasks wait, as many as may, for one that takes minutes; with their ids."""
+def crowded(run_service, tmp_path_factory, astronaut_file, speech_file, ffmpeg):
+    """A service in which 1,000 tasks wait, the maximum, for one that takes minutes; with their ids."""
     folder = tmp_path_factory.mktemp("crowded")
     ids = [str(uuid.uuid4()) for _ in range(1001)]
-    store = TaskStore(f"sqlite:///{folder}/data/tasks.db")
+    journal = Journal(f"sqlite:///{folder}/data/tasks.db")
     for task_id in ids:
         large = GenerationParams(width=1024, height=1024, length=10_000)
-        store.add(Task(task_id, "preview", large, "cpu", time.time(), idempotency_key=task_id))
-    store.close()
+        journal.add(Task(task_id, "preview", large, "cpu", time.time(), idempotency_key=task_id))
+    journal.close()
     busy, *waiting = ids
-    storage = Storage(folder / "data")
-    storage.save_upload(io.BytesIO(astronaut_file.read_bytes()), storage.reference_image(busy))
-    ffmpeg("-stream_loop", -1, "-i", speech_file, "-t", 400, "-f", "wav", storage.audio_file(busy))
+    long_speech = folder / "long.wav"
+    ffmpeg("-stream_loop", -1, "-i", speech_file, "-t", 400, long_speech)
+    save_uploads(LocalStorage(folder / "data"), busy, astronaut_file.read_bytes(), long_speech.read_bytes())
     with run_service(folder, preview=ONE_REPLICA) as service:
         service.wait_for(busy, lambda task: task["frames_generated"] > 0)
         yield service, waiting, busy
 
 
 @pytest.fixture
-def full(tmp_path):
+def full(run_service, ray_address, tmp_path):
     """A service on a disk without the room it wants."""
-    with run_service(tmp_path, until_ready=False, min_free_bytes=2**62, preview=NO_REPLICA) as service:
+    with run_service(
+        tmp_path, address=ray_address, until_ready=False, min_free_bytes=2**62, preview=NO_REPLICA
+    ) as service:
         poll(lambda: _answers(service))
         yield service
 

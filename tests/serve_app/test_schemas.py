@@ -1,92 +1,69 @@
-"""What the form of a request comes to."""
+"""What a client is told of a task."""
 
-import io
-from dataclasses import asdict
-from typing import Annotated
-
-import pytest
-from fastapi import FastAPI, Form, UploadFile
-from fastapi.testclient import TestClient
-
+from models.notices import Notice
 from models.params import GenerationParams
-from serve_app.schemas import GenerateVideoForm, allowed_values
-from serve_app.settings import EchoMimicSettings, Settings
+from models.progress import Progress, Stage
+from serve_app.schemas import TaskResponse
+from serve_app.task import Task, TaskSnapshot, TaskStatus
+
+TASK = Task(
+    id="a",
+    engine="preview",
+    params=GenerationParams(),
+    requested_device="cpu",
+    created_at=1_800_000_000.0,
+    status=TaskStatus.FAILED,
+    progress=Progress(None, 0.4, 16, 48, 6.4, (Notice.of("several_faces", count=2),)),
+    error=Notice.of("gave_up", failures=3, reason=Notice.of("no_report", seconds=15.0)),
+)
 
 
-@pytest.fixture
-def numbers(astronaut_file, speech_file):
-    """Sends a form to a service with these default numbers; returns the numbers of its task."""
-
-    def send(defaults, **fields):
-        app = FastAPI()
-
-        @app.post("/")
-        async def params(form: Annotated[GenerateVideoForm, Form(media_type="multipart/form-data")]):
-            return asdict(form.params(defaults))
-
-        files = {"reference_image": astronaut_file.read_bytes(), "audio_file": speech_file.read_bytes()}
-        return TestClient(app).post("/", files=files, data=fields).json()
-
-    return send
+def answer(task, *more):
+    return TaskResponse.of(TaskSnapshot(task, None, None), str, more).model_dump(mode="json")
 
 
-def test_a_form_without_numbers_has_the_contract_s(numbers):
-    assert numbers(Settings().default_params("preview")) == asdict(GenerationParams())
+def test_warnings_and_error_are_sentences_and_data():
+    told = answer(TASK)
+
+    assert told["warnings"] == ["2 faces were found; the largest one speaks"]
+    assert told["error"].endswith("the last time: no report for 15 s")
+    assert [notice["text"] for notice in told["notices"]] == [*told["warnings"], told["error"]]
+    assert told["notices"] == [
+        {
+            "level": "warning",
+            "code": "several_faces",
+            "values": {"count": 2},
+            "text": told["warnings"][0],
+        },
+        {
+            "level": "error",
+            "code": "gave_up",
+            "values": {
+                "failures": 3,
+                "reason": {"code": "no_report", "values": {"seconds": 15.0}, "text": "no report for 15 s"},
+            },
+            "text": told["error"],
+        },
+    ]
 
 
-def test_the_base_variant_has_its_own_steps_and_guidance(numbers):
-    base = Settings(echomimic=EchoMimicSettings(variant="base"))
-    assert base.default_params("preview") == GenerationParams()
-    sent = numbers(base.default_params("echomimic"))
-    assert (sent["steps"], sent["cfg"], sent["width"]) == (30, 2.5, 512)
+def test_a_client_reads_the_same_back():
+    told = TaskResponse.of(TaskSnapshot(TASK, None, None), str)
+
+    assert TaskResponse.model_validate_json(told.model_dump_json()) == told
 
 
-def test_what_was_sent_wins_over_any_default(numbers):
-    base = Settings(echomimic=EchoMimicSettings(variant="base"))
-    sent = numbers(base.default_params("echomimic"), steps="6", cfg="1.0", seed="3")
-    assert (sent["steps"], sent["cfg"], sent["seed"]) == (6, 1.0, 3)
+def test_what_is_known_beyond_the_task_is_a_warning_too():
+    waits = Notice.of("engine_not_deployed", engine="echomimic", reason="no GPU was found")
+    told = answer(TASK, waits)
+
+    assert told["warnings"][1] == waits.text
+    assert [notice["level"] for notice in told["notices"]] == ["warning", "warning", "error"]
 
 
-def test_choices_are_told_in_words():
-    assert allowed_values("device") == "'cuda', 'cpu'"
-    assert allowed_values("engine") == "'auto', 'echomimic', 'preview'"
+def test_a_task_without_notices_has_none():
+    waiting = Task("b", "preview", GenerationParams(), "cpu", 1_800_000_000.0)
+    told = answer(waiting)
 
-
-def form(**fields: str) -> GenerateVideoForm:
-    files = {name: UploadFile(io.BytesIO()) for name in ("reference_image", "audio_file")}
-    return GenerateVideoForm(**files, **fields)
-
-
-def test_the_same_fields_and_files_have_the_same_fingerprint():
-    assert form(width="256").fingerprint("image", "sound") == form(width="256").fingerprint("image", "sound")
-
-
-def test_other_fields_or_files_have_another():
-    first = form(width="256").fingerprint("image", "sound")
-    assert form(width="128").fingerprint("image", "sound") != first
-    assert form(width="256", seed="7").fingerprint("image", "sound") != first
-    assert form(width="256").fingerprint("image", "another sound") != first
-
-
-def test_a_field_or_a_default_of_a_later_release_changes_no_fingerprint():
-    class LaterForm(GenerateVideoForm):
-        fps: int = 25
-        mood: str = "calm"
-
-    later = LaterForm(**form().model_dump(include={"reference_image", "audio_file"}), width="256")
-    assert later.fingerprint("image", "sound") == form(width="256").fingerprint("image", "sound")
-
-
-def test_a_form_of_known_fields_has_no_warnings():
-    assert form(width="256").warnings() == ()
-
-
-def test_an_unknown_field_is_named():
-    assert form(lenght="2").warnings() == ("unknown field 'lenght' was ignored",)
-
-
-def test_a_thousand_unknown_fields_with_endless_names_are_told_in_short():
-    warnings = form(**{f"{number:04}" + "x" * 8000: "" for number in range(1000)}).warnings()
-
-    assert warnings[-1] == "980 more unknown fields were ignored"
-    assert sum(map(len, warnings)) < 4000
+    assert (told["warnings"], told["notices"], told["error"]) == ([], [], None)
+    assert (told["stage"], told["progress"]) == (Stage.QUEUED.value, 0.0)

@@ -28,8 +28,9 @@ from models.echomimic.weights.lock import Lock, LockedFile
 from models.engine import Control, Scene
 from models.errors import Cancelled, CheckpointError, OutOfMemory, ParameterError
 from models.params import GenerationParams
-from models.pipeline import GeneratedVideo, Progress, generate_video
+from models.pipeline import generate_video
 from models.portrait import Portrait
+from models.progress import Progress
 from models.speech import Speech, load_speech
 from tests.parity.rules import box_mask, picture, speech_signal
 
@@ -58,16 +59,16 @@ def speech() -> Speech:
 @pytest.fixture
 def generate(
     engine: EchoMimicEngine, astronaut_file: Path, speech_file: Path, tmp_path: Path
-) -> Callable[..., GeneratedVideo]:
+) -> Callable[..., None]:
     """The whole way from two uploads to video.mp4."""
 
     def run(
         params: GenerationParams = PARAMS,
         on_progress: Callable[[Progress], None] = lambda progress: None,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> GeneratedVideo:
+    ) -> None:
         output = tmp_path / "video.mp4"
-        return generate_video(engine, astronaut_file, speech_file, output, params, on_progress, should_stop)
+        generate_video(engine, astronaut_file, speech_file, output, params, on_progress, should_stop)
 
     return run
 
@@ -136,16 +137,15 @@ def play(
 
 
 def test_two_uploads_become_a_video(
-    generate: Callable[..., GeneratedVideo],
+    generate: Callable[..., None],
     tmp_path: Path,
     decoded_frames: Callable[[Path, int, int], np.ndarray],
 ) -> None:
-    video = generate()
-    assert (video.engine, video.device, video.frames_generated) == ("echomimic", "cpu", 9)
+    generate()
     assert decoded_frames(tmp_path / "video.mp4", 64, 64).shape == (9, 64, 64, 3)
 
 
-def test_progress_moves_with_every_window_and_every_block(generate: Callable[..., GeneratedVideo]) -> None:
+def test_progress_moves_with_every_window_and_every_block(generate: Callable[..., None]) -> None:
     pages: list[Progress] = []
     generate(on_progress=pages.append)
     fractions = [page.fraction for page in pages if page.stage == "generating"]
@@ -154,7 +154,7 @@ def test_progress_moves_with_every_window_and_every_block(generate: Callable[...
 
 
 def test_a_stop_is_obeyed_in_the_middle_of_diffusion(
-    generate: Callable[..., GeneratedVideo], watch: Watch, tmp_path: Path
+    generate: Callable[..., None], watch: Watch, tmp_path: Path
 ) -> None:
     with pytest.raises(Cancelled):
         generate(should_stop=lambda: watch.passes == 2)
@@ -163,7 +163,7 @@ def test_a_stop_is_obeyed_in_the_middle_of_diffusion(
 
 
 def test_the_next_task_does_not_know_of_the_last(
-    generate: Callable[..., GeneratedVideo], watch: Watch, tmp_path: Path
+    generate: Callable[..., None], watch: Watch, tmp_path: Path
 ) -> None:
     generate()
     first = (tmp_path / "video.mp4").read_bytes()
@@ -301,7 +301,7 @@ def test_an_error_that_is_not_of_memory_is_passed_on(
 
 
 def test_speech_beyond_the_last_frame_is_heard(
-    generate: Callable[..., GeneratedVideo],
+    generate: Callable[..., None],
     engine: EchoMimicEngine,
     networks: Networks,
     speech_file: Path,
@@ -387,7 +387,10 @@ def test_with_low_memory_networks_visit_the_denoiser_for_their_stage(
         here.setdefault(names[network], {names[guest] for guest in guests})
 
     monkeypatch.setattr(pipeline_module, "visiting", visiting)
-    parts = {networks.reference: networks.reference, networks.denoiser: networks.denoiser}
+    parts: dict[torch.nn.Module, torch.nn.Module] = {
+        networks.reference: networks.reference,
+        networks.denoiser: networks.denoiser,
+    }
     parts |= {networks.vae.encoder: networks.vae, networks.vae.decoder: networks.vae}
     taps = [part.register_forward_pre_hook(lambda _p, _i, n=name: look(n)) for part, name in parts.items()]
     frames = play(EchoMimicEngine(networks, TINY, low_memory=True), portrait, speech, PARAMS, 9)

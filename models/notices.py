@@ -1,0 +1,208 @@
+"""What a user is told about a video, as data: a code and its values, from which the sentence follows.
+
+Whoever writes a user interface translates by code; `CATALOGUE` has the English. Codes are part of the REST
+API: they are added to, never renamed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Union
+
+from models.params import MAX_IMAGE_MEGAPIXELS
+
+Value = Union[str, int, float, "Notice"]
+
+
+@dataclass(frozen=True)
+class Template:
+    """The English of a code; names in braces are values, in the form that `str.format` knows.
+
+    Attributes:
+        message: what is so, or what is wrong.
+        allowed: what would have been accepted, where that can be said.
+    """
+
+    message: str
+    allowed: str | None = None
+
+
+_IMAGES = f"JPEG, PNG, WebP, BMP, TIFF or GIF, at most {MAX_IMAGE_MEGAPIXELS} megapixels"
+_SOUNDS = "WAV, MP3, M4A, OGG, FLAC or WebM with sound in it"
+
+CATALOGUE: Mapping[str, Template] = {
+    # Errors in the reference image.
+    "image_empty": Template("the reference image is an empty file", _IMAGES),
+    "image_unreadable": Template("the reference image is not an image that can be read", _IMAGES),
+    "image_damaged": Template("the reference image is damaged: {reason}", _IMAGES),
+    "image_too_large": Template(
+        "the reference image is too large: {width}×{height} pixels, {megapixels:.0f} megapixels", _IMAGES
+    ),
+    "image_far_too_large": Template(
+        f"the reference image is too large: over {MAX_IMAGE_MEGAPIXELS} megapixels", _IMAGES
+    ),
+    "image_too_deep": Template(
+        "the reference image has 32 bits a channel; save it with 8", "8 or 16 bits a channel"
+    ),
+    "image_too_slow": Template("the reference image takes too long to decode", _IMAGES),
+    "image_needs_memory": Template("the reference image takes too much memory to decode", _IMAGES),
+    "image_broke_decoder": Template(
+        "the reference image cannot be decoded: it broke the decoder (code {exit_code})", _IMAGES
+    ),
+    "face_required": Template(
+        "no face was found in {field}; the preview engine needs one",
+        "a photo of one face, seen from the front, well lit and not covered",
+    ),
+    # Errors in the audio file.
+    "audio_empty": Template("the audio file is an empty file", _SOUNDS),
+    "audio_undecodable": Template("the audio file cannot be decoded: {reason}", _SOUNDS),
+    "audio_not_accepted": Template("the audio file is of a kind that is not accepted", _SOUNDS),
+    "audio_without_sound": Template("the audio file has no sound in it", _SOUNDS),
+    "audio_too_slow": Template("the audio file takes too long to decode", _SOUNDS),
+    "audio_too_long": Template("the audio lasts more than {hours} hours", "at most {hours} hours"),
+    "audio_too_short": Template(
+        "the audio lasts {seconds:.3f} s; at {fps} frames per second a video needs at least {needed:.3f} s",
+        "at least {needed:.3f} s",
+    ),
+    # Errors in the numbers.
+    "length_too_short": Template(
+        "length is {length}, but a video needs at least {least} frames", "at least {least}"
+    ),
+    "not_a_multiple": Template(
+        "{field} is {value}, but must be a multiple of {multiple}", "multiples of {multiple}"
+    ),
+    "context_frames_too_many": Template(
+        "context_frames is {value}, but the model knows at most {most} positions in time", "1 to {most}"
+    ),
+    "context_overlap_too_large": Template(
+        "context_overlap is {value}, but windows of {context_frames} frames can share at most {most}",
+        "0 to {most}",
+    ),
+    "memory_too_small": Template(
+        "the memory of {device} is too small for {width} × {height} pixels with windows of "
+        "{context_frames} frames; {fits} would fit",
+        "{fits}",
+    ),
+    # Errors of the machine, of which a task that failed has the last as its reason.
+    "out_of_memory": Template(
+        "the memory of {device} is too small for {width} × {height} pixels with windows of "
+        "{context_frames} frames, and for anything smaller; another program may be using it"
+    ),
+    "encoding_failed": Template("ffmpeg could not write the video: {reason}"),
+    "disk_full": Template("ffmpeg could not write the video: {reason}"),
+    "frame_count_wrong": Template("{promised} frames were promised, {count} came"),
+    "video_unreadable": Template("the video that ffmpeg wrote cannot be read: {reason}"),
+    "frames_lost": Template("{written} frames were written, the video holds {count}"),
+    "ffmpeg_ended": Template("ffmpeg ended with code {exit_code}"),
+    "no_report": Template("no report for {seconds:g} s"),
+    "no_progress": Template("no progress for {seconds:g} s"),
+    "replica_died": Template("its replica died"),
+    "replica_failed": Template("its replica failed"),
+    "replica_without_result": Template("its replica ended without a result"),
+    "device_lost": Template("{device} stopped responding"),
+    "unexpected_error": Template("an unexpected error; the log of the engine's replica has more"),
+    # How a task failed otherwise.
+    "gave_up": Template(
+        "the service failed {failures} times while making this video; the last time: {reason}"
+    ),
+    "disk_stayed_full": Template(
+        "the disk had no room for this video {count} times; the last time: {reason}"
+    ),
+    "cancelled": Template("cancelled"),
+    # Warnings.
+    "unknown_field": Template("unknown field {name!r} was ignored"),
+    "more_unknown_fields": Template("{count} more unknown fields were ignored"),
+    "engine_not_deployed": Template("waits for the engine {engine!r}, which is not deployed: {reason}"),
+    "device_differs": Template("device {requested!r} was asked for; the {engine} engine ran on {device!r}"),
+    "no_face": Template(
+        "no face was found: the centred square of the image was used, and all of it counts as face"
+    ),
+    "several_faces": Template("{count} faces were found; the largest one speaks"),
+    "stretched": Template(
+        "the square crop was stretched to {width}×{height}; equal width and height keep its proportions"
+    ),
+    "audio_damaged": Template(
+        "the audio file is damaged ({reason}); the {seconds:.1f} s that could be decoded were used"
+    ),
+    "audio_cut": Template(
+        "the audio lasts {audio_seconds:.1f} s; the video was cut to {video_seconds:.1f} s "
+        "because length is {length} frames"
+    ),
+    # The words of a release that had no codes.
+    "text": Template("{text}"),
+}
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that a user should know; made by `Notice.of`.
+
+    Attributes:
+        code: what it is, a name in `CATALOGUE` or in that of a newer release.
+        values: what there is to say of this case, by name, in the order of the names. A value that is itself
+            a notice is the reason for this one. An error in the input has the name of the request's field
+            under "field".
+    """
+
+    code: str
+    values: tuple[tuple[str, Value], ...] = ()
+
+    @classmethod
+    def of(cls, code: str, /, **values: Value) -> "Notice":
+        """A notice with these values."""
+        return cls(code, tuple(sorted(values.items())))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Notice":
+        """What `as_json` made into data."""
+        values = {
+            name: cls.from_json(value) if isinstance(value, dict) else value
+            for name, value in data["values"].items()
+        }
+        return cls.of(data["code"], **values)
+
+    def as_json(self) -> dict[str, Any]:
+        """Code and values, of types that JSON knows."""
+        values = {
+            name: value.as_json() if isinstance(value, Notice) else value for name, value in self.values
+        }
+        return {"code": self.code, "values": values}
+
+    @property
+    def field(self) -> str:
+        """The name of the request's field at fault; "" where none is."""
+        return str(dict(self.values).get("field", ""))
+
+    @property
+    def message(self) -> str:
+        """The sentence, without the name of the field and without what is allowed."""
+        template = CATALOGUE.get(self.code)
+        return (template and self._filled(template.message)) or self._spelled_out()
+
+    @property
+    def allowed(self) -> str | None:
+        """What would have been accepted, where that can be said."""
+        template = CATALOGUE.get(self.code)
+        return self._filled(template.allowed) if template and template.allowed else None
+
+    @property
+    def text(self) -> str:
+        """All of it as one sentence."""
+        text, allowed = self.message, self.allowed
+        if self.field and self.code in CATALOGUE:
+            text = f"{self.field}: {text}"
+        return text if allowed is None or allowed in text else f"{text} (allowed: {allowed})"
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _filled(self, template: str) -> str | None:
+        """None where another release gave this code other values."""
+        try:
+            return template.format(**dict(self.values))
+        except (LookupError, ValueError, TypeError):
+            return None
+
+    def _spelled_out(self) -> str:
+        """Readable at least, for a code that a newer release has added."""
+        values = ", ".join(f"{name}: {value}" for name, value in self.values)
+        return self.code.replace("_", " ") + (f" ({values})" if values else "")

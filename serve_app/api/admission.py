@@ -1,0 +1,39 @@
+"""Routes that admit or refuse a request before they read its body."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from serve_app.api.caller import caller_of
+from serve_app.api.service import service_of
+from serve_app.errors import StorageFull
+from serve_app.storage.local import is_disk_full
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+
+
+class AdmittedRoute(APIRoute):
+    """A route for uploads: a request is admitted by `Submissions`, and only then its form is read.
+
+    A form whose files find no room in the system's folder for temporary files is StorageFull.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What FastAPI calls with each request."""
+        handle = super().get_route_handler()
+
+        async def admit_and_handle(request: Request) -> Response:
+            submissions = service_of(request).submissions
+            async with submissions.admit(caller_of(request), request.headers.get(IDEMPOTENCY_KEY)):
+                try:
+                    return await handle(request)
+                except HTTPException as error:
+                    # FastAPI answers 400 to whatever goes wrong while it reads a form.
+                    if is_disk_full(error.__cause__):
+                        raise StorageFull from error
+                    raise
+
+        return admit_and_handle

@@ -1,0 +1,153 @@
+"""Sends a stored video: all of it, or the ranges of bytes that were requested (RFC 9110, section 14)."""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from email.utils import formatdate
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.exceptions import HTTPException
+
+from serve_app.storage.base import StoredVideo
+
+_MEDIA_TYPE = "video/mp4"
+
+# Each is read in a thread, and held in memory until the client has taken it.
+_CHUNK_BYTES = 64 * 1024
+
+# No player asks for so many; a request for more gets the whole video.
+_MAX_RANGES = 100
+
+# First and last byte; without a first one, the number of bytes at the end.
+_RANGE = re.compile(r"\s*([0-9]{0,18})\s*-\s*([0-9]{0,18})\s*")
+
+
+def video_response(video: StoredVideo, filename: str, request: Request) -> Response:
+    """The response to a GET or HEAD request for a video, which is read while it is sent.
+
+    Args:
+        video: the video.
+        filename: the name under which a browser saves it, in ASCII.
+        request: its Range and If-Range headers count.
+
+    Raises:
+        HTTPException: 400 for a malformed Range header, 416 for a range that starts after the end.
+    """
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": f'attachment; filename="{filename}"',
+        "Last-Modified": formatdate(video.modified_at, usegmt=True),
+        "ETag": _etag(video),
+        "Content-Type": _MEDIA_TYPE,
+        "Content-Length": str(video.size),
+    }
+    ranges = _wanted(request.headers, headers, video.size)
+    if len(ranges) > 1:
+        content: Iterator[bytes] = _multipart(video, ranges, headers)
+    elif ranges:
+        headers["Content-Range"] = _content_range(ranges[0], video.size)
+        headers["Content-Length"] = str(len(ranges[0]))
+        content = _read(video, ranges[0])
+    else:
+        content = _read(video, range(video.size))
+    status_code = 206 if ranges else 200
+    if request.method == "HEAD":
+        return Response(status_code=status_code, headers=headers)
+    return StreamingResponse(content, status_code, headers)
+
+
+def _etag(video: StoredVideo) -> str:
+    """As Starlette's FileResponse makes it."""
+    text = f"{video.modified_at}-{video.size}"
+    return f'"{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}"'
+
+
+def _wanted(sent: Mapping[str, str], answered: Mapping[str, str], size: int) -> list[range]:
+    """The requested ranges; none for the whole video."""
+    if "range" not in sent:
+        return []
+    if sent.get("if-range", answered["ETag"]) not in (answered["ETag"], answered["Last-Modified"]):
+        return []
+    return _parse(sent["range"], size)
+
+
+def _parse(header: str, size: int) -> list[range]:
+    """The ranges of a Range header; those that touch or overlap are merged."""
+    unit, _, listed = header.partition("=")
+    if unit.strip().lower() != "bytes":
+        raise HTTPException(400, f"the unit of the Range header is {unit!r:.100}; only 'bytes' is supported")
+    parts = listed.split(",")
+    if len(parts) > _MAX_RANGES:
+        return []
+    found = [_RANGE.fullmatch(part) for part in parts]
+    bounds = [match.groups() for match in found if match and any(match.groups())]
+    if not bounds:
+        raise HTTPException(400, f"the Range header {header!r:.100} contains no range")
+    return _merged([_resolved(first, last, size) for first, last in bounds])
+
+
+def _resolved(first: str, last: str, size: int) -> range:
+    """One range as positions in a video of this size."""
+    if not first:
+        wanted = range(max(size - int(last), 0), size)
+    else:
+        wanted = range(int(first), min(int(last) + 1, size) if last else size)
+    if wanted.start >= size:
+        raise HTTPException(
+            416,
+            f"the range starts after the end of the video, which has {size} bytes",
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+    if not wanted:
+        raise HTTPException(400, f"the range {first}-{last} ends before it begins")
+    return wanted
+
+
+def _merged(ranges: list[range]) -> list[range]:
+    if len(ranges) == 1:
+        return ranges
+    merged: list[range] = []
+    for wanted in sorted(ranges, key=lambda one: one.start):
+        if merged and wanted.start <= merged[-1].stop:
+            merged[-1] = range(merged[-1].start, max(merged[-1].stop, wanted.stop))
+        else:
+            merged.append(wanted)
+    return merged
+
+
+def _read(video: StoredVideo, wanted: range) -> Iterator[bytes]:
+    with video.open() as file:
+        file.seek(wanted.start)
+        left = len(wanted)
+        while chunk := file.read(min(_CHUNK_BYTES, left)):
+            left -= len(chunk)
+            yield chunk
+
+
+def _multipart(video: StoredVideo, ranges: list[range], headers: dict[str, str]) -> Iterator[bytes]:
+    """Several ranges as one body; sets the headers that describe it."""
+    boundary = secrets.token_hex(13)
+    heads = [
+        f"--{boundary}\r\nContent-Type: {_MEDIA_TYPE}\r\n"
+        f"Content-Range: {_content_range(wanted, video.size)}\r\n\r\n".encode()
+        for wanted in ranges
+    ]
+    end = f"--{boundary}--".encode()
+    length = sum(len(head) + len(wanted) + len(b"\r\n") for head, wanted in zip(heads, ranges, strict=True))
+    headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
+    headers["Content-Length"] = str(length + len(end))
+
+    def parts() -> Iterator[bytes]:
+        for head, wanted in zip(heads, ranges, strict=True):
+            yield head
+            yield from _read(video, wanted)
+            yield b"\r\n"
+        yield end
+
+    return parts()
+
+
+def _content_range(wanted: range, size: int) -> str:
+    return f"bytes {wanted.start}-{wanted.stop - 1}/{size}"

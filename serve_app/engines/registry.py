@@ -1,0 +1,131 @@
+"""The engines of the service, best first: a new one is an entry here and a folder in `models`.
+
+Knows nothing of Ray. What an engine computes with is imported where a replica loads it, and nowhere else.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal
+
+from models.echomimic.weights.layout import missing
+from models.echomimic.weights.variants import DEFAULTS
+from models.params import GenerationParams
+from serve_app.errors import ConfigError
+from serve_app.settings import Settings
+
+if TYPE_CHECKING:
+    from models.engine import Engine
+
+AUTO = "auto"  # instead of a name: the best engine that is deployed
+
+# What finds the face around which a portrait is cropped.
+FaceDetector = Literal["mediapipe"]
+
+logger = logging.getLogger("ray.serve")
+
+
+@dataclass(frozen=True)
+class RegisteredEngine:
+    """What the service knows of an engine; its settings are `Settings.of(name)`.
+
+    Attributes:
+        name: the engine's own, by which settings, requests and tasks ask for it.
+        deployment: name of its Serve deployment.
+        face_detector: how its portraits are cropped.
+        load: makes the engine, in the process of a replica.
+        default_params: the numbers of a request that sends none.
+        obstacle: why the engine cannot run on this machine; None where it can. Every client may read it: it
+            has no path in it. GPUs are not its business, `choice` counts them for every engine.
+        always_deployed: whether it is there whatever the settings name; it needs nothing, so that it has no
+            obstacle.
+    """
+
+    name: str
+    deployment: str
+    face_detector: FaceDetector
+    load: "Callable[[Settings], Engine]"
+    default_params: Callable[[Settings], GenerationParams] = lambda _settings: GenerationParams()
+    obstacle: Callable[[Settings], str | None] = lambda _settings: None
+    always_deployed: bool = False
+
+
+def _load_echomimic(settings: Settings) -> "Engine":
+    from models.echomimic.engine import EchoMimicEngine
+    from models.echomimic.networks.config import PRESETS
+
+    chosen = settings.echomimic
+    engine, warnings = EchoMimicEngine.load(
+        chosen.weights_dir,
+        "cuda:0" if chosen.num_gpus else "cpu",
+        variant=chosen.variant,
+        precision=chosen.precision,
+        architecture=PRESETS[chosen.preset],
+        compiled=chosen.compiled,
+        low_memory=chosen.low_memory,
+    )
+    for warning in warnings:
+        logger.warning(warning)
+    return engine
+
+
+def _load_preview(_settings: Settings) -> "Engine":
+    from models.preview.engine import PreviewEngine
+
+    return PreviewEngine()
+
+
+def _echomimic_obstacle(settings: Settings) -> str | None:
+    chosen = settings.echomimic
+    if absent := missing(chosen.weights_dir, chosen.variant):
+        names = ", ".join(absent)
+        command = "make weights" if chosen.variant == "acc" else f"make weights VARIANT={chosen.variant}"
+        return f"weights are missing in weights_dir ({names}); '{command}' downloads them"
+    if find_spec("torch") is None:
+        return "torch is not installed; 'make weights' installs what EchoMimic needs"
+    return None
+
+
+# By name, best first.
+ENGINES: Mapping[str, RegisteredEngine] = {
+    engine.name: engine
+    for engine in (
+        RegisteredEngine(
+            name="echomimic",
+            deployment="EchoMimic",
+            face_detector="mediapipe",
+            load=_load_echomimic,
+            default_params=lambda settings: DEFAULTS[settings.echomimic.variant],
+            obstacle=_echomimic_obstacle,
+        ),
+        RegisteredEngine(
+            name="preview",
+            deployment="Preview",
+            face_detector="mediapipe",
+            load=_load_preview,
+            always_deployed=True,
+        ),
+    )
+}
+
+
+def deployments() -> dict[str, str]:
+    """The Serve deployment of each engine, by the engine's name."""
+    return {engine.name: engine.deployment for engine in ENGINES.values()}
+
+
+def engine_choices() -> tuple[str, ...]:
+    """What settings and requests may ask for: an engine, or the best one."""
+    return (AUTO, *ENGINES)
+
+
+def check_engine(settings: Settings) -> None:
+    """Look whether the setting `engine` names one.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if settings.engine not in engine_choices():
+        allowed = ", ".join(repr(name) for name in engine_choices())
+        raise ConfigError(f"the setting 'engine' is {settings.engine!r}; allowed are {allowed}")

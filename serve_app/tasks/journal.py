@@ -1,0 +1,271 @@
+"""The task journal: every change of a task's state is here before anyone is told of it."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from models.params import GenerationParams
+from serve_app.errors import JournalUnavailable, StorageFull
+from serve_app.storage.durable import make_folder
+from serve_app.task import Task, TaskStatus
+from serve_app.tasks.schema import managers, migrate, tasks
+
+logger = logging.getLogger("ray.serve")
+
+_FINAL = [status.value for status in TaskStatus if status.final]
+
+# PostgreSQL's code for it, https://www.postgresql.org/docs/current/errcodes-appendix.html
+_DISK_FULL = "53100"
+
+# What a database is that cannot be reached, has become read-only, or closed the connection.
+_UNAVAILABLE = (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.InterfaceError)
+
+# The manager does nothing else while it waits for the journal. By itself PostgreSQL's client waits for as
+# long as it takes, and for hours for a host that has vanished.
+# https://www.postgresql.org/docs/current/libpq-connect.html
+_CONNECTION = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    # A pooler may give the next transaction another connection, which has no statement prepared.
+    "prepare_threshold": None,
+}
+_STATEMENT_TIMEOUT_MS = 30_000
+
+
+class Journal:
+    """Tasks in a SQL database, written through.
+
+    Every method raises StorageFull when the database's disk is full, nothing was changed then; and
+    JournalUnavailable when the database cannot be used, which says whether the change may have been made.
+
+    Args:
+        url: SQLAlchemy URL of a SQLite or PostgreSQL database; the folder of a SQLite file is created.
+            Of the parameters of a PostgreSQL connection, those it names win over ours.
+
+    Raises:
+        RuntimeError: the database was written by a newer release, and needs one.
+    """
+
+    def __init__(self, url: str):
+        # A database server may have been restarted since a connection was last used.
+        parameters = _connection_parameters(sa.make_url(url))
+        self._engine = sa.create_engine(url, pool_pre_ping=True, connect_args=parameters)
+        if self._engine.dialect.name == "sqlite":
+            _prepare_sqlite(self._engine.url)
+            sa.event.listen(self._engine, "connect", _set_sqlite_pragmas)
+        try:
+            with self._begin(limited=False) as connection:
+                migrate(connection)
+        except Exception:
+            self.close()
+            raise
+
+    def add(self, task: Task) -> Task | None:
+        """Write a new task, behind all others in the order of submission.
+
+        Returns:
+            The task with its sequence; None if its id, or its key with its owner, is there already.
+        """
+        try:
+            with self._begin() as connection:
+                inserted = connection.execute(tasks.insert().values(_to_values(task)))
+                key = inserted.inserted_primary_key
+        except sa.exc.IntegrityError:
+            return None
+        return replace(task, sequence=key and key[0])
+
+    def save(self, task: Task) -> Task | None:
+        """Overwrite the row of a task, unless it has changed since this one was read.
+
+        Returns:
+            The task with its new revision; None if another manager was faster, or removed it.
+        """
+        saved = replace(task, revision=task.revision + 1)
+        values = _to_values(saved)
+        # They never change, and a newer release may have written some that are unknown here.
+        del values["params"]
+        same = (tasks.c.id == task.id, tasks.c.revision == task.revision)
+        with self._begin() as connection:
+            changed = connection.execute(tasks.update().where(*same).values(values)).rowcount
+        return saved if changed else None
+
+    def delete(self, task_id: str) -> None:
+        """Forget a finished task; one that is not finished stays, and one that is not there is no error."""
+        finished = tasks.c.status.in_(_FINAL)
+        with self._begin() as connection:
+            connection.execute(tasks.delete().where(tasks.c.id == task_id, finished))
+
+    def get(self, task_id: str) -> Task | None:
+        """The task with this id, or None."""
+        if "\0" in task_id:  # PostgreSQL refuses it in any text
+            return None
+        found = self._select(tasks.select().where(tasks.c.id == task_id))
+        return found[0] if found else None
+
+    def with_key(self, owner: str | None, idempotency_key: str) -> Task | None:
+        """The task that this owner submitted with this key, or None."""
+        same_owner = sa.func.coalesce(tasks.c.owner, "") == (owner or "")
+        found = self._select(tasks.select().where(same_owner, tasks.c.idempotency_key == idempotency_key))
+        return found[0] if found else None
+
+    def known(self, task_ids: Iterable[str]) -> dict[str, Task]:
+        """Those of these tasks that there are, by id; at most some hundred at a time."""
+        found = self._select(tasks.select().where(tasks.c.id.in_(list(task_ids))))
+        return {task.id: task for task in found}
+
+    def unfinished(self) -> list[Task]:
+        """Every task that is neither completed nor failed, in the order of submission."""
+        query = tasks.select().where(tasks.c.status.not_in(_FINAL))
+        return self._select(query.order_by(tasks.c.sequence))
+
+    def counts(self) -> dict[TaskStatus, int]:
+        """How many tasks are pending and how many processing."""
+        return {
+            status: self._count(tasks.c.status == status.value) for status in TaskStatus if not status.final
+        }
+
+    def pending_of(self, owner: str) -> int:
+        """How many tasks of this owner are pending."""
+        return self._count(tasks.c.status == TaskStatus.PENDING.value, tasks.c.owner == owner)
+
+    def finished_before(self, time: float, limit: int) -> list[Task]:
+        """Tasks that ended before this time (seconds since the epoch), and told so whom they were to tell.
+
+        The oldest first.
+        """
+        # In words by which SQLite does not choose the index of the few that have one.
+        told = sa.func.coalesce(tasks.c.webhook_at, -1.0) < 0
+        query = tasks.select().where(tasks.c.finished_at < time, told)
+        return self._select(query.order_by(tasks.c.finished_at).limit(limit))
+
+    def webhooks_due(self, time: float, limit: int) -> list[Task]:
+        """Tasks whose end is to be told by this time (seconds since the epoch), the longest due first."""
+        query = tasks.select().where(tasks.c.webhook_at <= time)
+        return self._select(query.order_by(tasks.c.webhook_at).limit(limit))
+
+    def newest(
+        self, *, owner: str | None, status: TaskStatus | None, before: int | None, limit: int
+    ) -> list[Task]:
+        """Tasks in the reverse order of submission.
+
+        Args:
+            owner: only this owner's; None for everybody's.
+            status: only those with this status; None for all.
+            before: only those with a lower sequence; None begins with the newest.
+            limit: at most so many.
+        """
+        query = tasks.select().order_by(tasks.c.sequence.desc()).limit(limit)
+        if owner is not None:
+            query = query.where(tasks.c.owner == owner)
+        if status is not None:
+            query = query.where(tasks.c.status == status.value)
+        if before is not None:
+            # Any number that a client sends; PostgreSQL refuses to compare with what is no INTEGER.
+            query = query.where(tasks.c.sequence < sa.literal(before, sa.BigInteger))
+        return self._select(query)
+
+    def renew_manager(self, name: str, alive_until: float) -> None:
+        """Let a manager live until this time; one that is new here gets the highest epoch."""
+        epoch = sa.select(sa.func.coalesce(sa.func.max(managers.c.epoch), 0) + 1).scalar_subquery()
+        with self._begin() as connection:
+            renewed = managers.update().where(managers.c.name == name).values(alive_until=alive_until)
+            if connection.execute(renewed).rowcount == 0:
+                new = managers.insert().values(name=name, epoch=epoch, alive_until=alive_until)
+                connection.execute(new)
+
+    def live_managers(self, now: float, latest: float) -> list[str]:
+        """Names of the managers that live, the one that came last first.
+
+        Args:
+            now: seconds since the epoch.
+            latest: until when a manager can live that lives now; beyond, its clock was wrong.
+        """
+        until = managers.c.alive_until
+        live = sa.select(managers.c.name).where(until > now, until <= latest)
+        with self._begin() as connection:
+            return list(connection.execute(live.order_by(managers.c.epoch.desc())).scalars())
+
+    def close(self) -> None:
+        """Give the database's connections back."""
+        self._engine.dispose()
+
+    def _count(self, *conditions: sa.ColumnElement[bool]) -> int:
+        query = sa.select(sa.func.count()).select_from(tasks).where(*conditions)
+        with self._begin() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def _select(self, query: sa.Select[Any]) -> list[Task]:
+        with self._begin() as connection:
+            return [_to_task(row) for row in connection.execute(query)]
+
+    @contextmanager
+    def _begin(self, *, limited: bool = True) -> Iterator[sa.Connection]:
+        committing = False
+        try:
+            with self._engine.begin() as connection:
+                if limited and connection.dialect.name == "postgresql":
+                    # Not where it connects: poolers refuse what they do not know there.
+                    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {_STATEMENT_TIMEOUT_MS}")
+                yield connection
+                committing = True
+        except _UNAVAILABLE as error:
+            if _is_disk_full(error.orig):
+                raise StorageFull from error
+            logger.warning("the task journal cannot be used: %s", error.orig)
+            raise JournalUnavailable(unsure=committing) from error
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    # Python 3.10 does not tell SQLite's code.
+    return getattr(error, "sqlstate", None) == _DISK_FULL or "disk is full" in str(error)
+
+
+def _connection_parameters(url: sa.URL) -> dict[str, Any]:
+    if url.get_backend_name() != "postgresql":
+        return {}
+    return {name: value for name, value in _CONNECTION.items() if name not in url.query}
+
+
+def _prepare_sqlite(url: sa.URL) -> None:
+    if url.database:
+        make_folder(Path(url.database).parent)
+
+
+def _set_sqlite_pragmas(connection: Any, _record: Any) -> None:
+    # WAL lets others read while the manager writes; FULL survives a power cut.
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA busy_timeout=5000")
+
+
+def _to_values(task: Task) -> dict[str, Any]:
+    """The columns of a task's row."""
+    values = task.flat()
+    values["status"] = task.status.value
+    values["stage"] = values["stage"] and values["stage"].value
+    values["params"] = asdict(task.params)
+    values["warnings"] = list(values["warnings"])
+    if task.sequence is None:
+        del values["sequence"]
+    return values
+
+
+def _to_task(row: sa.Row[Any]) -> Task:
+    values = dict(row._mapping)
+    values["status"] = TaskStatus(values["status"])
+    values["params"] = _params(values["params"])
+    return Task.from_flat(values)
+
+
+def _params(stored: dict[str, Any]) -> GenerationParams:
+    """Those that this release knows; what is missing, an earlier one did not know."""
+    known = {field.name for field in fields(GenerationParams)}
+    return GenerationParams(**{name: value for name, value in stored.items() if name in known})

@@ -1,0 +1,112 @@
+"""Videos are sent as Starlette sends files, wherever a storage keeps them."""
+
+import io
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse
+from fastapi.testclient import TestClient
+
+from serve_app.api.error_responses import install_error_handlers
+from serve_app.api.middleware.error_shape import ErrorShapeMiddleware
+from serve_app.api.video_response import video_response
+
+SIZE = 200_000
+CONTENT = bytes(number * number % 251 for number in range(SIZE))
+
+
+@dataclass(frozen=True)
+class VideoElsewhere:
+    """A video that is no file."""
+
+    size: int
+    modified_at: float
+
+    def open(self):
+        return io.BytesIO(CONTENT)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """An API that sends the same video from elsewhere, at /ours, and from a file, at /starlette."""
+    path = tmp_path_factory.mktemp("videos") / "video.mp4"
+    path.write_bytes(CONTENT)
+    status = path.stat()
+    app = FastAPI()
+    install_error_handlers(app)
+    app.add_middleware(ErrorShapeMiddleware)
+
+    @app.api_route("/ours", methods=["GET", "HEAD"])
+    async def ours(request: Request):
+        return video_response(VideoElsewhere(status.st_size, status.st_mtime), "mine.mp4", request)
+
+    @app.api_route("/starlette", methods=["GET", "HEAD"])
+    async def starlette():
+        return FileResponse(path, media_type="video/mp4", filename="mine.mp4", stat_result=status)
+
+    with TestClient(app) as client:
+        yield client
+
+
+def told(response: httpx.Response) -> dict[str, object]:
+    """All of an answer but for the boundary, which is drawn, and the words of an error."""
+    headers, body = dict(response.headers), response.content
+    if response.is_error:
+        headers.pop("content-length")
+        body = response.json()["error"]["type"] if body else None
+    kind, _, boundary = headers["content-type"].partition("; boundary=")
+    if boundary:
+        headers["content-type"] = kind
+        body = body.replace(boundary.encode(), bytes(len(boundary)))
+    return {"status": response.status_code, "headers": headers, "body": body}
+
+
+RANGES = [
+    "bytes=0-0",
+    "bytes=100-199",
+    "bytes=199999-",
+    "bytes=-1",
+    "bytes=-500000",
+    "bytes=5-99999999",
+    "Bytes = 7 - 9",
+    "bytes=0-",
+    f"bytes={SIZE}-",
+    "bytes=99999999-",
+    "bytes=-0",
+    "bytes=5-4",
+    "bytes=",
+    "bytes=-",
+    "bytes=a-b",
+    "bytes=a-b,3-4",
+    "lines=1-2",
+    "bytes",
+    "",
+    "bytes=0-9,20-29",
+    "bytes=20-29,0-9,5-12",
+    "bytes=0-9,10-19",
+    "bytes=0-9,99999999-",
+    "bytes=-5,0-70000",
+    "bytes=" + ",".join(f"{first}-{first}" for first in range(0, 200, 2)),
+    "bytes=" + ",".join(f"{first}-{first}" for first in range(0, 202, 2)),
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("wanted", [None, *RANGES], ids=lambda text: str(text)[:24])
+def test_every_range_is_answered_as_starlette_does(client, method, wanted):
+    headers = {} if wanted is None else {"Range": wanted}
+    ours, starlettes = (client.request(method, path, headers=headers) for path in ("/ours", "/starlette"))
+    assert told(ours) == told(starlettes)
+
+
+@pytest.mark.parametrize("condition", ["etag", "last-modified", '"another"', 'W/"weak"', ""])
+def test_a_range_of_another_video_is_all_of_this_one(client, condition):
+    condition = client.head("/starlette").headers.get(condition, condition)
+    headers = {"Range": "bytes=1-2", "If-Range": condition}
+    assert told(client.get("/ours", headers=headers)) == told(client.get("/starlette", headers=headers))
+
+
+def test_a_range_with_endless_digits_is_none(client):
+    assert client.get("/ours", headers={"Range": "bytes=" + "9" * 5000 + "-"}).status_code == 400
