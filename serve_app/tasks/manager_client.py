@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from serve_app.cluster.portable import portable
 from serve_app.errors import ApiError, JournalUnavailable, ManagerUnavailable, StorageFull
 from serve_app.settings import Settings
 from serve_app.tasks.actor import CODE_VERSION, TaskManagerActor
@@ -73,19 +75,21 @@ class ManagerClient:
             ApiError: what the method raised. Without a timeout, the start of the manager and what it cannot
                 write to its journal are repeated until they succeed.
         """
-        answer: Coroutine[Any, Any, R] = self._call_until_answered(method.__name__, *args, **kwargs)
+        # By name: of the class of an older manager Ray may know no more than the names of its methods.
+        _, *arguments = inspect.signature(method).bind(None, *args, **kwargs).arguments.items()
+        answer: Coroutine[Any, Any, R] = self._call_until_answered(method.__name__, dict(arguments))
         try:
             return await asyncio.wait_for(answer, self._timeout_s)
         except (TimeoutError, asyncio.TimeoutError):
             raise ManagerUnavailable("the task manager does not answer; try again in a minute") from None
 
-    async def _call_until_answered(self, method: str, *args: Any, **kwargs: Any) -> Any:
+    async def _call_until_answered(self, method: str, arguments: Mapping[str, Any]) -> Any:
         while True:
             started = self._actor is None
             if started:
                 await self.start()
             try:
-                return await getattr(self._actor, method).remote(*args, **kwargs)
+                return await getattr(self._actor, method).remote(**arguments)
             except RayTaskError as error:
                 if not (self._patient and isinstance(error.cause, _JOURNAL_ERRORS)):
                     raise (error.cause if isinstance(error.cause, ApiError) else error) from None
@@ -116,7 +120,7 @@ class ManagerClient:
 
 def _start_manager(settings: Settings, deployments: Mapping[str, str]) -> Any:
     return (
-        ray.remote(TaskManagerActor)
+        ray.remote(portable(TaskManagerActor))
         .options(
             name=ACTOR_NAME,
             namespace=NAMESPACE,

@@ -8,12 +8,13 @@ import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import yaml
 
-from serve_app.launcher import CONFIG, ROOT
+from serve_app.launcher import ROOT
 from tests.chaos import processes
 from tests.chaos.release import Release
 from tests.service import free_port, poll
@@ -57,13 +58,20 @@ class Cluster:
         folder: everything of this run lies below it; its path must be short, for Ray's sockets.
         release: the code that is served.
         nodes: how many, with the head; a divisor of `REPLICAS`.
+        by_path: whether PYTHONPATH leads to the code, and not the folder in which `serve run` is started: all
+            processes of Serve keep that one.
+        arguments: more for the builder of the application.
     """
 
-    def __init__(self, folder: Path, release: Release, nodes: int):
+    def __init__(
+        self, folder: Path, release: Release, nodes: int, *, by_path: bool = False, **arguments: Any
+    ):
         self.folder = folder
         self.data = folder / "data"
         self.url = f"http://127.0.0.1:{_lasting_port()}"
-        self._release = release
+        self.release = release
+        self._by_path = by_path
+        self._arguments = arguments
         self._node_count = nodes
         # Each replica takes a GPU, which is there in Ray's books only; so the nodes have as many each.
         self._resources = {"num_cpus": 2, "num_gpus": REPLICAS // nodes, "object_store_memory": 100_000_000}
@@ -92,7 +100,11 @@ class Cluster:
 
     def redeploy(self) -> None:
         """Upgrade the code in place and deploy it on the living cluster, with a raised manager version."""
-        self._release.raise_code_version()
+        self.release.raise_code_version()
+        self.deploy()
+
+    def deploy(self) -> None:
+        """Deploy the release on the living cluster; returns at once."""
         self._serve("--non-blocking")
 
     def wait_until_ready(self, patience_s: float = _READY_TIMEOUT_S) -> bool:
@@ -169,26 +181,31 @@ class Cluster:
         config.write_text(yaml.safe_dump(self._config()))
         command = [str(_BIN / "serve"), "run", blocking, "--address", self._address, str(config)]
         # Ray's workers import what lies in this folder.
-        self._serving.append(self._start(command, self.folder / "serve.log", self._release.folder))
+        cwd = self.folder if self._by_path else self.release.folder
+        self._serving.append(self._start(command, self.folder / "serve.log", cwd))
 
     def _start(self, command: list[str], log: Path, cwd: Path) -> psutil.Popen:
         environment = {"RAY_TMPDIR": str(self.folder), "RAY_ADDRESS": "", "PYTHONDONTWRITEBYTECODE": "1"}
         return processes.start(command, log, cwd, environment)
 
     def _config(self) -> dict:
-        """The shipped configuration with one replica a node and short times; each deployment differs."""
-        config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+        """The release's configuration with one replica a node and short times; each deployment differs."""
+        config = yaml.safe_load(self.release.config.read_text(encoding="utf-8"))
         config["http_options"]["port"] = int(self.url.rpartition(":")[2])
         application = config["applications"][0]
         self._deployments += 1
         # Serve replaces what runs when the environment differs, as it does for a new image.
         application["runtime_env"]["env_vars"]["DEPLOYMENT"] = str(self._deployments)
+        if self._by_path:
+            for part in (application, config["controller_options"]):
+                part["runtime_env"]["env_vars"]["PYTHONPATH"] = str(self.release.folder)
         application["args"] |= {
             "engine": "preview",
             "data_dir": str(self.data),
             "lease_s": LEASE_S,
             "stall_timeout_s": STALL_TIMEOUT_S,
             "preview": {"num_gpus": 1, "num_cpus": 0.1, "max_replicas": REPLICAS},
+            **self._arguments,
         }
         return config
 

@@ -1,27 +1,51 @@
 """A copy of the service's code that can be changed while the service runs."""
 
+import io
 import re
 import shutil
+import subprocess
+import tarfile
 from pathlib import Path
 
-from serve_app.launcher import ROOT
+from serve_app.launcher import CONFIG, ROOT
 
 _PACKAGES = ("serve_app", "models")
 _MANAGER = "serve_app/tasks/actor.py"
 
 
+class NotInHistory(Exception):
+    """The clone's history does not reach back to a commit."""
+
+
 class Release:
-    """The code in a folder of its own, which is upgraded in place as a user does.
+    """The code and its configuration in a folder of their own, which are upgraded in place as a user does.
 
     Args:
         folder: where the copy goes; must not exist.
+        commit: which one to take, instead of the working tree.
+
+    Raises:
+        NotInHistory: the repository lacks that commit.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, commit: str | None = None):
         self.folder = folder
+        if commit is None:
+            self._copy_working_tree()
+        else:
+            folder.mkdir()
+            self._unpack(commit)
+
+    @property
+    def config(self) -> Path:
+        """What `serve run` starts."""
+        return self.folder / CONFIG.name
+
+    def upgrade(self) -> None:
+        """Put the working tree in this release's place."""
         for package in _PACKAGES:
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / package, folder / package, ignore=ignored)
+            shutil.rmtree(self.folder / package)
+        self._copy_working_tree()
 
     def replace(self, path: str, old: str, new: str) -> None:
         """Change a file of the copy.
@@ -44,3 +68,17 @@ class Release:
         version = int(versions[0])
         self.replace(_MANAGER, f"\nCODE_VERSION = {version}\n", f"\nCODE_VERSION = {version + 1}\n")
         return version + 1
+
+    def _copy_working_tree(self) -> None:
+        for package in _PACKAGES:
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / package, self.folder / package, ignore=ignored)
+        shutil.copy(CONFIG, self.config)
+
+    def _unpack(self, commit: str) -> None:
+        command = ["git", "-C", str(ROOT), "archive", commit, *_PACKAGES, CONFIG.name]
+        done = subprocess.run(command, capture_output=True, check=False)
+        if done.returncode != 0:
+            raise NotInHistory(f"commit {commit}: {done.stderr.decode().strip()}")
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            archive.extractall(self.folder, filter="data")

@@ -9,6 +9,9 @@ from serve_app.task import Task, TaskReport
 
 A_WARNING = Notice.of("several_faces", count=2)
 
+DIED = Notice.of("replica_died")
+NO_ROOM = Notice.of("disk_full", reason="No space left on device")
+
 
 def new_task(task_id: str, **changes: Any) -> Task:
     """A task as the ingress submits it."""

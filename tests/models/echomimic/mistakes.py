@@ -20,8 +20,9 @@ from models.echomimic.networks.attention import BlockContext, TransformerBlock
 from models.echomimic.networks.denoiser import DenoisingNet
 from models.echomimic.networks.motion import MotionModule
 from models.echomimic.networks.reference import ReferenceNet
+from models.echomimic.networks.speech_encoder import SpeechEncoder
 from models.echomimic.networks.unet import UNet
-from models.echomimic.speech_features import SpeechEncoder, SpeechTokens
+from models.echomimic.speech_features import SpeechTokens
 
 Mistake = Callable[[pytest.MonkeyPatch], None]
 

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_videos_of_any_length_use_what_was_compiled(
-    plain: Play, traced: EchoMimicEngine, monkeypatch: pytest.MonkeyPatch, change: dict[str, float]
+    plain: Play, traced: EchoMimicEngine, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     """What does not fit would be an error here."""
     monkeypatch.setattr("models.echomimic.compiled.RUN_ONLY", "fail_on_recompile")
@@ -98,7 +99,7 @@ def test_videos_of_any_length_use_what_was_compiled(
 
 @pytest.mark.parametrize("change", [{"width": 48}, {"height": 64}])
 def test_another_size_runs_as_it_does_without_a_compiler(
-    plain: Play, traced: EchoMimicEngine, change: dict[str, float]
+    plain: Play, traced: EchoMimicEngine, change: dict[str, Any]
 ) -> None:
     params = replace(PARAMS, **change)
     assert (player(traced)(params) == plain(params)).all()

@@ -386,7 +386,10 @@ def test_with_low_memory_networks_visit_the_denoiser_for_their_stage(
         here.setdefault(names[network], {names[guest] for guest in guests})
 
     monkeypatch.setattr(pipeline_module, "visiting", visiting)
-    parts = {networks.reference: networks.reference, networks.denoiser: networks.denoiser}
+    parts: dict[torch.nn.Module, torch.nn.Module] = {
+        networks.reference: networks.reference,
+        networks.denoiser: networks.denoiser,
+    }
     parts |= {networks.vae.encoder: networks.vae, networks.vae.decoder: networks.vae}
     taps = [part.register_forward_pre_hook(lambda _p, _i, n=name: look(n)) for part, name in parts.items()]
     frames = play(EchoMimicEngine(networks, TINY, low_memory=True), portrait, speech, PARAMS, 9)

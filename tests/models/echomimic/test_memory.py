@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ PARAMS = GenerationParams()  # 512², windows of 12
         ({"width": 128, "height": 128, "context_frames": 32, "context_overlap": 1}, 9600, 48),
     ],
 )
-def test_windows_on_cuda(change: dict[str, float], frames: int, windows: int) -> None:
+def test_windows_on_cuda(change: dict[str, Any], frames: int, windows: int) -> None:
     assert max_windows(OFFICIAL, replace(PARAMS, **change), frames, "cuda") == windows
 
 

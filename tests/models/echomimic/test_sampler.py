@@ -32,7 +32,7 @@ def conditioning(networks: Networks) -> Conditioning:
 
 
 @pytest.fixture
-def asked(networks: Networks) -> list[dict[str, object]]:
+def asked(networks: Networks) -> Iterator[list[dict[str, object]]]:
     """The inputs of the denoiser besides its sample, call by call."""
     calls: list[dict[str, object]] = []
     tap = networks.denoiser.register_forward_pre_hook(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from models.progress import Progress
 from tests.models.preview.mouth_measure import watch
 from tests.models.preview.performances import CLIPS, Performance, never
 
-PERFORMANCES = {
+PERFORMANCES: dict[str, dict[str, Any]] = {
     "a smiling woman": {"clip_name": "man"},
     "another voice, faster": {"clip_name": "woman_fast"},
     "closed lips": {"clip_name": "man", "closed": True},
@@ -23,7 +24,7 @@ PERFORMANCES = {
 }
 
 
-@pytest.fixture(params=PERFORMANCES.values(), ids=PERFORMANCES.keys(), scope="module")
+@pytest.fixture(params=list(PERFORMANCES.values()), ids=list(PERFORMANCES), scope="module")
 def performance(request: pytest.FixtureRequest, perform: Callable[..., Performance]) -> Performance:
     return perform(**request.param)
 

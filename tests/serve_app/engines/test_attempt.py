@@ -1,6 +1,7 @@
 """What an attempt reports before and while its video is made."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,8 @@ class Idle:
 def attempt_at(tmp_path):
     def start(*notices, requested_device="cpu"):
         task = new_task("a", requested_device=requested_device, progress=Progress(notices=notices))
-        return Attempt(task, Idle(), LocalStorage(tmp_path))
+        engine: Any = Idle()
+        return Attempt(task, engine, LocalStorage(tmp_path))
 
     return start
 

@@ -343,8 +343,8 @@ class TestFaults:
         assert later.unfinished()[0].id == "first"
         later.close()
 
-    def test_a_database_that_became_read_only_is_told(self, postgres_url, new_database):
-        url = new_database(postgres_url)
+    def test_a_database_that_became_read_only_is_told(self, new_database):
+        url = new_database()
         journal = Journal(url)
         journal.add(new_task("first"))
         with database(url) as connection:
@@ -356,9 +356,9 @@ class TestFaults:
         assert journal.get("first")
         journal.close()
 
-    def test_a_database_that_does_not_answer_is_given_up(self, postgres_url, new_database, monkeypatch):
+    def test_a_database_that_does_not_answer_is_given_up(self, new_database, monkeypatch):
         monkeypatch.setattr("serve_app.tasks.journal._STATEMENT_TIMEOUT_MS", 200)
-        url = new_database(postgres_url)
+        url = new_database()
         journal = Journal(url)
         with database(url) as connection:
             connection.execute(sa.text("LOCK TABLE tasks"))
@@ -367,16 +367,16 @@ class TestFaults:
         assert journal.add(new_task("first"))
         journal.close()
 
-    def test_no_statement_is_prepared_that_a_pooler_would_lose(self, postgres_url, new_database):
-        journal = Journal(new_database(postgres_url))
+    def test_no_statement_is_prepared_that_a_pooler_would_lose(self, new_database):
+        journal = Journal(new_database())
         for _ in range(20):
             journal.get("nobody")
         with journal._engine.connect() as connection:
             assert connection.execute(sa.text("SELECT count(*) FROM pg_prepared_statements")).scalar() == 0
         journal.close()
 
-    def test_a_change_whose_answer_got_lost_may_have_been_made(self, postgres_url, new_database):
-        url = new_database(postgres_url)
+    def test_a_change_whose_answer_got_lost_may_have_been_made(self, new_database):
+        url = new_database()
         journal = Journal(url)
 
         @sa.event.listens_for(journal._engine, "commit")
