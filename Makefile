@@ -9,11 +9,17 @@ SEED ?=
 DIR ?= weights
 VARIANT ?= acc
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest --durations=10
+# Two jobs side by side, each with its output in one piece: a service that starts leaves processors idle.
+SIDE_BY_SIDE := $(MAKE) --no-print-directory --keep-going --jobs=2 \
+                $(if $(filter output-sync,$(.FEATURES)),--output-sync)
+# The tests that need no cluster, no browser and no diffusion network; tests/conftest.py marks the others.
+QUICK := not service and not cluster and not browser and not diffusion
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate \
-           --no-emit-index-url --no-emit-find-links
+           --no-emit-index-url --no-emit-find-links --overrides requirements-overrides.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run weights test test-cluster chaos lint bench fuzz lock clean
+.PHONY: help demo run weights check test test-cluster chaos lint bench fuzz lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,12 +33,14 @@ run: preview  ## set everything up and serve on 127.0.0.1:7688
 weights: echomimic  ## fetch the published EchoMimic weights (DIR=weights VARIANT=acc), resume, verify
 	@$(BIN)/python -m models.echomimic.weights.download '$(DIR)' --variant '$(VARIANT)'
 
-test: dev  ## set everything up; lint, types and all tests on one service
-	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -m 'not cluster' --durations=20
+check: dev  ## lint, types and the tests that need no service, no browser and no diffusion network
+	@$(SIDE_BY_SIDE) check-models lint check-others
 
-test-cluster: dev  ## tests that need clusters of their own, such as the takeover from the release before
-	$(BIN)/python -m pytest -m cluster --durations=20
+test: dev  ## lint, types and all tests but those of test-cluster
+	@$(SIDE_BY_SIDE) test-services lint test-others
+
+test-cluster: dev  ## the tests that need clusters of their own, several nodes or a database that dies
+	$(PYTEST) -m cluster
 
 chaos: dev  ## break the running service again and again, look for lost tasks (ROUNDS=20 SEED=7)
 	$(BIN)/python -m tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
@@ -58,6 +66,20 @@ lock: dev  ## pin the newest versions that fit requirements-*.in
 
 clean:  ## remove the virtual environment and everything generated
 	rm -rf .venv output .mypy_cache .ruff_cache .pytest_cache
+
+.PHONY: check-models check-others test-services test-others
+check-models:
+	$(PYTEST) -m '$(QUICK)' tests/models
+
+check-others:
+	$(PYTEST) -m '$(QUICK)' --ignore tests/models
+
+test-services:
+	$(PYTEST) -m 'service and not cluster'
+
+# What a service promises to do in some seconds comes first.
+test-others:
+	nice $(PYTEST) -m 'not service and not cluster'
 
 .PHONY: preview echomimic dev
 preview:

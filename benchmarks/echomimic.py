@@ -29,15 +29,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from benchmarks.preview import repeat
-from benchmarks.published import published_denoised
+from benchmarks.published import published_denoise
 from benchmarks.weights import GIB, PRESETS, load_measured, written
 from models.echomimic.engine import DTYPES, EchoMimicEngine, Precision, use_all_cores
-from models.echomimic.latents import encode
+from models.echomimic.latents import decode_latents, encode
 from models.echomimic.networks.build import Networks
 from models.echomimic.networks.config import Architecture
 from models.echomimic.networks.reference import Bank
-from models.echomimic.pipeline import condition, denoised, pictures
-from models.echomimic.sampler import Conditioning, Sampling, starting_noise
+from models.echomimic.pipeline import Pipeline, condition
+from models.echomimic.sampler import Conditioning, denoise, prepare_latents
 from models.echomimic.speech_features import speech_features
 from models.engine import Control, Scene
 from models.params import GenerationParams
@@ -65,7 +65,7 @@ class Bench:
     times: dict[str, float] = field(default_factory=dict)  # seconds by name
 
     def wait(self) -> None:
-        """Until the device has done what it was told."""
+        """Until the device has finished its work."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
@@ -79,21 +79,32 @@ class Bench:
         self.times[name] = min(self.times.get(name, math.inf), time.perf_counter() - start)
 
     @property
-    def engine(self) -> EchoMimicEngine:
-        """An engine of these networks."""
-        return EchoMimicEngine(self.networks, self.architecture)
-
-    @property
-    def sampling(self) -> Sampling:
-        """One window a forward."""
-        params = self.params
-        return Sampling(params.steps, params.cfg, params.context_frames, params.context_overlap)
+    def pipeline(self) -> Pipeline:
+        """The stages with these networks."""
+        return Pipeline(self.networks, self.architecture)
 
     def noise(self, frames: int) -> Tensor:
-        """Where a video of so many frames begins."""
-        scale = self.architecture.latent_scale
-        side = self.params.height // scale, self.params.width // scale
-        return starting_noise(frames, *side, self.params.seed).to(self.device)
+        """The starting noise of a video of so many frames."""
+        return prepare_latents(self.architecture, self.params, frames).to(self.device)
+
+    def denoise(
+        self, conditioning: Conditioning, noise: Tensor, window_batch: int = 1, **changes: Any
+    ) -> Tensor:
+        """From noise to latents, with other numbers than those of `params` where some are given."""
+        params = replace(self.params, **changes)
+        denoiser = self.networks.denoiser
+        return denoise(denoiser, conditioning, noise, params, ignore, window_batch=window_batch)
+
+    def published_denoise(
+        self, bank: Bank, conditioning: Conditioning, noise: Tensor, **changes: Any
+    ) -> Tensor:
+        """The same as the published algorithm does it."""
+        params = replace(self.params, **changes)
+        return published_denoise(self.networks.denoiser, bank, conditioning, noise, params, ignore)
+
+    def scene(self, frames: int) -> Scene:
+        """A scene of so many frames."""
+        return Scene(self.portrait(), self.speech(frames), self.params, frames)
 
     def portrait(self) -> Portrait:
         """The astronaut, her whole picture taken for a face."""
@@ -190,13 +201,10 @@ def measure_ceiling(bench: Bench) -> float:
 
 @torch.inference_mode()
 def prepare(bench: Bench, frames: int) -> tuple[Conditioning, Bank]:
-    """What the denoiser is told, our way and as the published algorithm keeps it."""
-    portrait, speech = bench.portrait(), bench.speech(frames)
-    told = condition(
-        bench.networks, portrait.image, portrait.mask, speech.samples, bench.params.fps, bench.params.length
-    )
-    latents = encode(bench.networks.vae, portrait.image)
-    return told, bench.networks.reference(latents)
+    """What conditions the denoiser, our way and as the published algorithm keeps it."""
+    scene = bench.scene(frames)
+    latents = encode(bench.networks.vae, scene.portrait.image)
+    return condition(bench.networks, scene), bench.networks.reference(latents)
 
 
 @dataclass(frozen=True)
@@ -210,19 +218,19 @@ class Way:
 
 def climb(bench: Bench, frames: int, *, compiled: bool) -> None:
     """Print what each step away from the published algorithm gains, first without it and then with it."""
-    told, bank = prepare(bench, frames)
-    noise, one, networks = bench.noise(frames), bench.sampling, bench.networks
-    windows = bench.engine._windows_at_once(told, noise, bench.params)
-    batch = bench.engine._pictures_at_once(noise, bench.params)
+    conditioning, bank = prepare(bench, frames)
+    noise, networks = bench.noise(frames), bench.networks
+    windows = bench.pipeline.window_batch(conditioning, noise, bench.params)
+    batch = bench.pipeline.frame_batch(noise, bench.params)
 
     def published() -> Tensor:
-        return published_denoised(networks, bank, told, noise, one, unheard)
+        return bench.published_denoise(bank, conditioning, noise)
 
     def once() -> Tensor:
-        return denoised(networks, told, noise, one, unheard)
+        return bench.denoise(conditioning, noise)
 
     def together() -> Tensor:
-        return denoised(networks, told, noise, replace(one, window_batch=windows), unheard)
+        return bench.denoise(conditioning, noise, windows)
 
     def singly(latents: Tensor) -> None:
         decode_all(networks, latents, 1)
@@ -241,8 +249,8 @@ def climb(bench: Bench, frames: int, *, compiled: bool) -> None:
     time_ways(bench, ways)
     print_ways(bench, ways)
     difference = float((published() - together()).abs().max())
-    measure_attention(bench, told, noise)
-    measure_guidance(bench, told, bank, noise)
+    measure_attention(bench, conditioning, noise)
+    measure_guidance(bench, conditioning, bank, noise)
     reformat(networks, torch.channels_last)
     ways.append(Way("weights channels last", together, by_pieces))
     time_ways(bench, ways[-1:])
@@ -285,41 +293,40 @@ def reformat(networks: Networks, memory_format: torch.memory_format) -> None:
 def compile_timed(bench: Bench) -> None:
     """Print how much later the engine is ready."""
     start = time.perf_counter()
-    bench.engine.compile(bench.params)
+    EchoMimicEngine(bench.networks, bench.architecture).compile(bench.params)
     print(f"compiling took {time.perf_counter() - start:.0f} s")
 
 
-def measure_attention(bench: Bench, told: Conditioning, noise: Tensor) -> None:
+def measure_attention(bench: Bench, conditioning: Conditioning, noise: Tensor) -> None:
     """Print what fused attention gains over plain matrix products, for one window."""
-    window, once = noise[: bench.params.context_frames], replace(bench.sampling, steps=1)
+    window = noise[: bench.params.context_frames]
     try:
         for _ in range(ROUNDS + 1):
             with bench.time("plain"), sdpa_kernel(SDPBackend.MATH):
-                denoised(bench.networks, told, window, once, unheard)
+                bench.denoise(conditioning, window, steps=1)
             with bench.time("fused"):
-                denoised(bench.networks, told, window, once, unheard)
+                bench.denoise(conditioning, window, steps=1)
     except torch.OutOfMemoryError:
         print("fused attention: the memory is too small for any other")
         return
     print(f"fused attention, one window: {bench.times['plain'] / bench.times['fused']:.2f}×")
 
 
-def measure_guidance(bench: Bench, told: Conditioning, bank: Bank, noise: Tensor) -> None:
+def measure_guidance(bench: Bench, conditioning: Conditioning, bank: Bank, noise: Tensor) -> None:
     """Print what it gains that the unconditional half attends once and to nothing, for one window."""
     window = noise[: bench.params.context_frames]
-    guided = replace(bench.sampling, steps=1, cfg=GUIDED)
     for _ in range(ROUNDS + 1):
         with bench.time("guided, published"):
-            published_denoised(bench.networks, bank, told, window, guided, unheard)
+            bench.published_denoise(bank, conditioning, window, steps=1, cfg=GUIDED)
         with bench.time("guided"):
-            denoised(bench.networks, told, window, guided, unheard)
+            bench.denoise(conditioning, window, steps=1, cfg=GUIDED)
     gain = bench.times["guided, published"] / bench.times["guided"]
     print(f"guidance, and the portrait projected once, one window: {gain:.2f}×")
 
 
 def decode_all(networks: Networks, latents: Tensor, batch: int) -> None:
     """Every picture, none kept."""
-    for _ in pictures(networks, latents, batch):
+    for _ in decode_latents(networks.vae, latents, batch):
         pass
 
 
@@ -349,17 +356,16 @@ def count(call: Callable[[], Any]) -> int:
 def stage_calls(bench: Bench, frames: int) -> dict[str, Callable[[], Any]]:
     """Every stage on its own, on inputs of the right size."""
     portrait, speech = bench.portrait(), bench.speech(frames)
-    told, _ = prepare(bench, frames)
+    conditioning, _ = prepare(bench, frames)
     networks, noise = bench.networks, bench.noise(frames)
-    windows = bench.engine._windows_at_once(told, noise, bench.params)
-    batched = replace(bench.sampling, window_batch=windows)
+    windows = bench.pipeline.window_batch(conditioning, noise, bench.params)
     latents = encode(networks.vae, portrait.image)
-    batch = bench.engine._pictures_at_once(noise, bench.params)
+    batch = bench.pipeline.frame_batch(noise, bench.params)
     return {
         "portrait": lambda: encode(networks.vae, portrait.image),
         "reference": lambda: refer(networks, latents),
         "speech": lambda: hear(networks, speech.samples),
-        "denoising": lambda: denoised(networks, told, noise, batched, unheard),
+        "denoising": lambda: bench.denoise(conditioning, noise, windows),
         "decoding": lambda: decode_all(networks, noise, batch),
     }
 
@@ -456,7 +462,7 @@ def peak(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kibibytes on Linux
 
 
-def unheard(_share: float) -> None:
+def ignore(_share: float) -> None:
     """Nobody follows the progress."""
 
 

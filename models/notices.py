@@ -82,7 +82,7 @@ CATALOGUE: Mapping[str, Template] = {
         "{context_frames} frames; {fits} would fit",
         "{fits}",
     ),
-    # Errors of the machine.
+    # Errors of the machine, of which a task that failed has the last as its reason.
     "out_of_memory": Template(
         "the memory of {device} is too small for {width} × {height} pixels with windows of "
         "{context_frames} frames, and for anything smaller; another program may be using it"
@@ -93,7 +93,26 @@ CATALOGUE: Mapping[str, Template] = {
     "video_unreadable": Template("the video that ffmpeg wrote cannot be read: {reason}"),
     "frames_lost": Template("{written} frames were written, the video holds {count}"),
     "ffmpeg_ended": Template("ffmpeg ended with code {exit_code}"),
+    "no_report": Template("no report for {seconds:g} s"),
+    "no_progress": Template("no progress for {seconds:g} s"),
+    "replica_died": Template("its replica died"),
+    "replica_failed": Template("its replica failed"),
+    "replica_without_result": Template("its replica ended without a result"),
+    "device_lost": Template("{device} stopped responding"),
+    "unexpected_error": Template("an unexpected error; the log of the engine's replica has more"),
+    # How a task failed otherwise.
+    "gave_up": Template(
+        "the service failed {failures} times while making this video; the last time: {reason}"
+    ),
+    "disk_stayed_full": Template(
+        "the disk had no room for this video {count} times; the last time: {reason}"
+    ),
+    "cancelled": Template("cancelled"),
     # Warnings.
+    "unknown_field": Template("unknown field {name!r} was ignored"),
+    "more_unknown_fields": Template("{count} more unknown fields were ignored"),
+    "engine_not_deployed": Template("waits for the engine {engine!r}, which is not deployed: {reason}"),
+    "device_differs": Template("device {requested!r} was asked for; the {engine} engine ran on {device!r}"),
     "no_face": Template(
         "no face was found: the centred square of the image was used, and all of it counts as face"
     ),
@@ -108,6 +127,8 @@ CATALOGUE: Mapping[str, Template] = {
         "the audio lasts {audio_seconds:.1f} s; the video was cut to {video_seconds:.1f} s "
         "because length is {length} frames"
     ),
+    # The words of a release that had no codes.
+    "text": Template("{text}"),
 }
 
 

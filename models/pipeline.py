@@ -16,8 +16,7 @@ from models.errors import AudioError, Cancelled, ParameterError
 from models.notices import Notice
 from models.params import LIMITS, GenerationParams
 from models.portrait import Portrait, load_portrait
-from models.progress import Progress as Progress
-from models.progress import Stage
+from models.progress import Progress, Stage
 from models.speech import SAMPLE_RATE, Speech, load_speech
 from models.video import VideoFormat, VideoWriter, open_video
 

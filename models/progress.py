@@ -20,7 +20,7 @@ class Progress:
     """How far a video is.
 
     Attributes:
-        stage: what is being done.
+        stage: what is being done; None once there is nothing left to do.
         fraction: of the whole job, 0 to 1, never falling.
         frames_generated: frames the engine has handed over.
         frames_requested: frames the video will have; None until the audio is read.
@@ -28,7 +28,7 @@ class Progress:
         notices: what the user should know, complete once `frames_requested` is.
     """
 
-    stage: Stage = Stage.QUEUED
+    stage: Stage | None = Stage.QUEUED
     fraction: float = 0.0
     frames_generated: int = 0
     frames_requested: int | None = None

@@ -1,23 +1,23 @@
-"""What the service answers when it cannot do what was asked.
+"""Errors that the service answers a request with.
 
 ApiError                   answered as {"error": {"type", "message", "field"?, "allowed"?}, "detail"}
-├── InvalidRequest   422   a field is missing or outside what is allowed
-├── IdempotencyKeyReused 422 the key came with another request before
+├── InvalidRequest   422   a field is missing or has a value that is not allowed
+├── IdempotencyKeyReused 422 the key was used for a different request
 ├── TaskNotFound     404
-├── TaskNotFinished  409   there is no video yet, or there will be none
-├── TaskFinished     409   there is nothing left to cancel
-├── VideoGone        410   there was one
+├── TaskNotFinished  409   the video is not there yet, or never will be
+├── TaskFinished     409   a finished task cannot be cancelled
+├── VideoGone        410   the video was removed
 ├── BodyTooLarge     413
 ├── HostNotAllowed   400
-├── Unauthorized     401   no API key was sent, or one that is not known
+├── Unauthorized     401   the API key is missing or unknown
 ├── LinkRefused      403   a signed URL is expired, altered, or its key was revoked
 ├── KeysUnavailable  503   the file of API keys cannot be read
-├── QueueFull        429   too many tasks wait
-├── ManagerUnavailable 503 the task manager does not answer
-├── JournalUnavailable 503 the task manager cannot write down what it should
-└── StorageFull      507   there is no room for another task
+├── QueueFull        429   the maximum number of tasks is waiting
+├── ManagerUnavailable 503 the task manager does not respond
+├── JournalUnavailable 503 the task journal cannot be read or written
+└── StorageFull      507   the disk has no room for another task
 
-ConfigError                the service cannot run as it is configured; told to its operator
+ConfigError                the configuration is wrong; told to the operator
 """
 
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ from typing import Any
 
 
 class ApiError(Exception):
-    """Base of every error that is answered to a client on purpose.
+    """Base of every error that a client is meant to see.
 
     Args:
-        message: what is wrong, with the value, in words the user can act on.
+        message: what is wrong, with the value, so that the user can act on it.
         field: the request field at fault.
-        allowed: what would have been accepted.
+        allowed: which values are accepted.
     """
 
     status_code = 500
@@ -44,8 +44,8 @@ class ApiError(Exception):
         self.allowed = allowed
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The task manager's errors travel to other processes; pickle would call the constructors of
-        # the subclasses with the message alone.
+        # The task manager's errors are pickled on their way to other processes; by default, pickle would call
+        # a subclass's constructor with the message alone.
         return _restore, (type(self), self.args, self.__dict__)
 
 
@@ -56,7 +56,7 @@ def _restore(kind: type[ApiError], args: tuple[Any, ...], state: dict[str, Any])
 
 
 class InvalidRequest(ApiError):
-    """A field is missing, unreadable or outside what is allowed."""
+    """A field is missing, cannot be read, or has a value that is not allowed."""
 
     status_code = 422
     type = "invalid_request"
@@ -80,49 +80,49 @@ class TaskNotFinished(ApiError):
 
 
 class VideoGone(ApiError):
-    """The task is completed, but its video was removed since."""
+    """The task was completed, but its video has been removed."""
 
     status_code = 410
     type = "video_gone"
 
 
 class IdempotencyKeyReused(ApiError):
-    """The idempotency key came before, with other fields or other files."""
+    """The idempotency key was used before, with other fields or files."""
 
     status_code = 422
     type = "idempotency_key_reused"
 
     def __init__(self, key: str):
         super().__init__(
-            f"the key {key!r} was used before, for another request",
+            f"the key {key!r} was already used for a different request",
             field="Idempotency-Key",
-            allowed="a key of its own for each request",
+            allowed="a new key for each request",
         )
 
 
 class TaskFinished(ApiError):
-    """The task cannot be cancelled any more."""
+    """The task is finished and can no longer be cancelled."""
 
     status_code = 409
     type = "task_finished"
 
 
 class BodyTooLarge(ApiError):
-    """The request body exceeds the limit of the service."""
+    """The request body is larger than the service accepts."""
 
     status_code = 413
     type = "body_too_large"
 
 
 class HostNotAllowed(ApiError):
-    """The Host header names a host this service does not answer for."""
+    """The Host header names a host that this service does not serve."""
 
     status_code = 400
     type = "host_not_allowed"
 
 
 class Unauthorized(ApiError):
-    """The request carries no API key, or one that is not known."""
+    """The API key is missing or unknown."""
 
     status_code = 401
     type = "unauthorized"
@@ -130,69 +130,69 @@ class Unauthorized(ApiError):
 
 
 class LinkRefused(ApiError):
-    """A signed URL is expired or altered, or the key it was made for was revoked."""
+    """A signed URL has expired or was altered, or its API key was revoked."""
 
     status_code = 403
     type = "link_refused"
 
 
 class KeysUnavailable(ApiError):
-    """The file of API keys cannot be read; nobody gets in."""
+    """The file of API keys cannot be read, so every request is refused."""
 
     status_code = 503
     type = "keys_unavailable"
 
     def __init__(self) -> None:
-        super().__init__("the file of API keys cannot be read; the log of the service says why")
+        super().__init__("the file of API keys cannot be read; see the log of the service")
 
 
 class ManagerUnavailable(ApiError):
-    """The task manager did not answer in time."""
+    """The task manager did not respond in time."""
 
     status_code = 503
     type = "manager_unavailable"
 
 
 class JournalUnavailable(ApiError):
-    """The task journal cannot be read or written now.
+    """The task journal cannot be read or written at the moment.
 
     Args:
-        unsure: whether a change may have been made all the same; otherwise nothing was changed.
+        unsure: whether the change may have been made nevertheless; if not, nothing was changed.
     """
 
     status_code = 503
     type = "journal_unavailable"
 
     def __init__(self, *, unsure: bool = False):
-        super().__init__("the task journal cannot be used now; try again in a minute")
+        super().__init__("the task journal is not available; retry in a minute")
         self.unsure = unsure
 
 
 class StorageFull(ApiError):
-    """The disk has no room for another task; those that were accepted wait for room."""
+    """The disk has no room for another task; accepted tasks wait until there is room."""
 
     status_code = 507
     type = "storage_full"
 
-    def __init__(self, message: str = "the disk of the service is full; no task can be accepted now"):
+    def __init__(self, message: str = "the disk of the service is full, so it accepts no tasks; retry later"):
         super().__init__(message)
 
 
 class QueueFull(ApiError):
-    """As many tasks wait as may.
+    """The maximum number of tasks is waiting, or of uploads being received.
 
     Args:
-        what: how many wait, and of what.
-        retry_after_s: whole seconds until there is room, as far as can be told.
+        what: how many there are, and of what.
+        retry_after_s: estimated seconds until there is room.
     """
 
     status_code = 429
     type = "queue_full"
 
     def __init__(self, what: str, retry_after_s: int):
-        super().__init__(f"{what}, as many as may; try again in {retry_after_s} s")
+        super().__init__(f"{what}, the maximum; retry in {retry_after_s} s")
         self.headers = {"Retry-After": str(retry_after_s)}
 
 
 class ConfigError(Exception):
-    """The service cannot run as it is configured; the message names the argument or the file."""
+    """The configuration is wrong; the message names the argument or the file."""

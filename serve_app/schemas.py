@@ -1,13 +1,15 @@
 """What the answers of the REST contract hold. Plain data: a client needs no more of this package."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Literal
+from typing import Literal, Union
 
 from pydantic import BaseModel, Field
 
-from serve_app.task import Stage, TaskPage, TaskSnapshot, TaskStatus
+from models.notices import Notice
+from models.progress import Stage
+from serve_app.task import TaskPage, TaskSnapshot, TaskStatus
 
 
 class SubmittedTask(BaseModel):
@@ -15,6 +17,25 @@ class SubmittedTask(BaseModel):
 
     task_id: str
     status: TaskStatus
+
+
+class NoticeContent(BaseModel):
+    """Something to know about a task, as data and as a sentence."""
+
+    code: str = Field(description="What it is; docs/api.md lists the codes and their values.")
+    values: dict[str, Union[int, float, str, "NoticeContent"]]
+    text: str = Field(description="The same in English.")
+
+    @classmethod
+    def of(cls, notice: Notice) -> "NoticeContent":
+        """The data of a notice, and of the one that is its reason."""
+        return cls(code=notice.code, values=_values_of(notice), text=notice.text)
+
+
+class NoticeResponse(NoticeContent):
+    """One of a task's warnings, or its error."""
+
+    level: Literal["warning", "error"]
 
 
 class TaskResponse(BaseModel):
@@ -53,25 +74,30 @@ class TaskResponse(BaseModel):
         description="Path of the video once completed; where keys are needed, it opens for a while without."
     )
     warnings: list[str] = Field(description="What was done otherwise than one might expect, and why.")
+    notices: list[NoticeResponse] = Field(description="The warnings, then the error, as data.")
 
     @classmethod
-    def of(cls, snapshot: TaskSnapshot, sign_url: Callable[[str], str]) -> "TaskResponse":
+    def of(
+        cls, snapshot: TaskSnapshot, sign_url: Callable[[str], str], more: Iterable[Notice] = ()
+    ) -> "TaskResponse":
         """What a client is told of a task.
 
         Args:
             snapshot: the task as it stands.
             sign_url: makes a path one that the client can open in a browser.
+            more: warnings beyond those of the task.
         """
         task = snapshot.task
+        warnings = [*task.progress.notices, *more]
         completed = task.status is TaskStatus.COMPLETED
         return cls(
             task_id=task.id,
             status=task.status,
             output_file=f"output/videos/{task.id}_with_audio.mp4" if completed else None,
-            error=task.error,
+            error=task.error and task.error.text,
             cancelled=task.cancelled,
-            stage=task.stage,
-            progress=round(task.progress, 4),
+            stage=task.progress.stage,
+            progress=round(task.progress.fraction, 4),
             priority=task.priority,
             queue_position=snapshot.queue_position,
             eta_seconds=None if snapshot.eta_seconds is None else round(snapshot.eta_seconds, 1),
@@ -84,12 +110,16 @@ class TaskResponse(BaseModel):
             height=task.params.height,
             fps=task.params.fps,
             seed=task.params.seed,
-            frames_requested=task.frames_requested,
-            frames_generated=task.frames_generated,
-            audio_seconds=task.audio_seconds,
+            frames_requested=task.progress.frames_requested,
+            frames_generated=task.progress.frames_generated,
+            audio_seconds=task.progress.audio_seconds,
             attempt=task.attempt,
             download_url=sign_url(f"/download/{task.id}") if completed else None,
-            warnings=list(task.warnings),
+            warnings=[notice.text for notice in warnings],
+            notices=[
+                *(_notice("warning", notice) for notice in warnings),
+                *([_notice("error", task.error)] if task.error else []),
+            ],
         )
 
 
@@ -143,6 +173,16 @@ class ErrorResponse(BaseModel):
 
     error: ErrorDetail
     detail: str
+
+
+def _values_of(notice: Notice) -> dict[str, int | float | str | NoticeContent]:
+    return {
+        name: NoticeContent.of(value) if isinstance(value, Notice) else value for name, value in notice.values
+    }
+
+
+def _notice(level: Literal["warning", "error"], notice: Notice) -> NoticeResponse:
+    return NoticeResponse(level=level, code=notice.code, values=_values_of(notice), text=notice.text)
 
 
 def _utc(seconds: float) -> datetime:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 APP_NAME = "echomimic"
 
-# A manager that claims to be alive for longer has a clock that is ahead, or had one when it died.
+# A manager whose lease ends further ahead than this has a clock that is ahead, or had one when it died.
 LONGEST_LEASE_S = 3600.0
 
 MEBIBYTE = 1024 * 1024
@@ -22,9 +22,9 @@ class EngineSettings(_Settings):
     """How many replicas of one engine run, and what each takes from the cluster."""
 
     min_replicas: int = Field(1, ge=0, description="Replicas kept when no task waits; 0 scales to zero.")
-    max_replicas: int = Field(2, ge=1, description="Most replicas, however many tasks wait.")
+    max_replicas: int = Field(2, ge=1, description="Maximum number of replicas.")
     downscale_delay_s: float = Field(60, ge=0, description="Seconds a replica idles before it is stopped.")
-    # Two replicas and two ingress replicas (0.1 each) then fit on two cores.
+    # So that two replicas and two ingress replicas (0.1 each) fit on two cores.
     num_cpus: float = Field(0.9, ge=0, description="CPUs that Ray reserves per replica.")
     num_gpus: float = Field(0, ge=0, description="GPUs that Ray reserves per replica.")
 
@@ -38,11 +38,11 @@ class EngineSettings(_Settings):
 
 
 class EchoMimicSettings(EngineSettings):
-    """The diffusion engine: its replicas, its weights and how it computes."""
+    """The diffusion engine: its replicas, its weights and its computation."""
 
-    max_replicas: int = Field(1, ge=1, description="Most replicas, however many tasks wait.")
+    max_replicas: int = Field(1, ge=1, description="Maximum number of replicas.")
     num_gpus: float = Field(
-        1, ge=0, description="GPUs that Ray reserves per replica; with 0 it computes on the CPU, very slowly."
+        1, ge=0, description="GPUs that Ray reserves per replica; with 0 it runs on the CPU, very slowly."
     )
     weights_dir: Path = Field(Path("weights"), description="Folder of the published weights.")
     variant: Literal["acc", "base"] = Field("acc", description="Accelerated (6 steps) or base (30 steps).")
@@ -50,10 +50,10 @@ class EchoMimicSettings(EngineSettings):
         "official", description="The published network, or a small one for tests."
     )
     precision: Literal["bf16", "fp16", "fp32"] | None = Field(
-        None, description="What it computes in; by default bf16 on a GPU and fp32 on the CPU."
+        None, description="Number format; by default bf16 on a GPU and fp32 on the CPU."
     )
-    compiled: bool = Field(False, description="Make kernels for 512 × 512 when a replica starts.")
-    low_memory: bool = Field(False, description="Keep off the GPU what is idle.")
+    compiled: bool = Field(False, description="Compile the networks for 512 × 512 when a replica starts.")
+    low_memory: bool = Field(False, description="Keep idle networks off the GPU.")
 
     @field_validator("weights_dir")
     @classmethod
@@ -75,16 +75,16 @@ class Settings(_Settings):
     )
     allowed_hosts: tuple[str, ...] = Field(
         ("127.0.0.1", "localhost"),
-        description="Values of the Host header that are served; '*' allows every one.",
+        description="Accepted values of the Host header; '*' accepts any.",
     )
     api_keys: Path | None = Field(
-        None, description="File of hashed API keys; with it every route but /health needs a key."
+        None, description="File of hashed API keys; with it every route except /health requires one."
     )
     signed_url_lifetime_s: float = Field(600, ge=1, description="Seconds a signed URL opens its file.")
     public_without_keys: bool = Field(
-        False, description="Serve without API keys on an address that others reach."
+        False, description="Permit listening without API keys on an address that other machines can reach."
     )
-    ingress_replicas: int = Field(2, ge=1, description="Replicas that speak REST.")
+    ingress_replicas: int = Field(2, ge=1, description="Replicas of the REST ingress.")
     # Replicas report twice a second.
     lease_s: float = Field(
         15, ge=2, le=LONGEST_LEASE_S, description="Seconds without a report after which a task is given back."
@@ -93,19 +93,21 @@ class Settings(_Settings):
         300, gt=0, description="Seconds without progress after which an attempt is ended."
     )
     max_failures: int = Field(3, ge=1, description="Failures of the machinery after which a task fails.")
-    max_pending: int = Field(1000, ge=1, description="Most tasks that wait; more are a 429.")
+    max_pending: int = Field(1000, ge=1, description="Maximum number of waiting tasks; more are a 429.")
     max_pending_per_key: int = Field(
-        100, ge=1, description="Most tasks of one API key that wait; more are a 429."
+        100, ge=1, description="Maximum number of waiting tasks per API key; more are a 429."
     )
     min_free_bytes: int = Field(
-        512 * MEBIBYTE, ge=0, description="With less room on the disk of data_dir, tasks are a 507 or wait."
+        512 * MEBIBYTE,
+        ge=0,
+        description="With less space on the disk of data_dir, new tasks are a 507 and accepted ones wait.",
     )
     keep_tasks_s: float = Field(
         7 * DAY_S, ge=0, description="Seconds a finished task is kept, with its video."
     )
     keep_uploads_s: float = Field(3600, ge=0, description="Seconds the uploads of a finished task are kept.")
     allow_private_webhooks: bool = Field(
-        False, description="Whether webhooks may go to addresses of this machine and of private networks."
+        False, description="Whether webhooks may call this machine and private networks."
     )
     echomimic: EchoMimicSettings = Field(EchoMimicSettings(), description="The diffusion engine.")
     preview: EngineSettings = Field(EngineSettings(), description="The CPU preview engine.")

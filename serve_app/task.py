@@ -1,9 +1,18 @@
-"""A task: one video to be made, from its submission to its end."""
+"""A task: one video to be made, from its submission to its end.
 
-from dataclasses import dataclass
+Tasks and reports travel between processes of two releases while one takes over from the other, and so does
+the journal. For both they have a flat form (`_Flat`), in the names that were there first.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+from pkgutil import resolve_name
+from typing import Any, ClassVar
 
+from models.notices import Notice
 from models.params import GenerationParams
+from models.progress import Progress, Stage
 
 
 class TaskStatus(str, Enum):
@@ -20,17 +29,74 @@ class TaskStatus(str, Enum):
         return self in (TaskStatus.COMPLETED, TaskStatus.FAILED)
 
 
-class Stage(str, Enum):
-    """Where a task that is not finished stands on its way."""
+class _StageByName(str):
+    """A stage that pickles under the name that every release has for it."""
 
-    QUEUED = "queued"
-    PREPARING = "preparing"
-    GENERATING = "generating"
-    ENCODING = "encoding"
+    def __reduce__(self) -> tuple[Any, ...]:
+        return resolve_name, (f"serve_app.task:Stage.{Stage(self).name}",)
+
+
+class _Flat:
+    """What has a `progress`, and perhaps an `error`, and is exchanged without these types.
+
+    The flat form has `stage`, `progress` (the fraction) and so on side by side, `warnings` and `error` as
+    sentences and, under `notices`, as data. A release ignores what it does not know in it and takes defaults
+    for what is missing.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    progress: Progress
+    error: Notice | None = None
+
+    def flat(self) -> dict[str, Any]:
+        """All fields, of types that every release has."""
+        warnings = [{"level": "warning", **notice.as_json()} for notice in self.progress.notices]
+        errors = [{"level": "error", **self.error.as_json()}] if self.error else []
+        return {
+            **vars(self),
+            "stage": self.progress.stage,
+            "progress": self.progress.fraction,
+            "frames_requested": self.progress.frames_requested,
+            "frames_generated": self.progress.frames_generated,
+            "audio_seconds": self.progress.audio_seconds,
+            "warnings": self.progress.warnings,
+            "error": self.error and self.error.text,
+            "notices": warnings + errors,
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        stage = self.progress.stage
+        return {**self.flat(), "stage": stage and _StageByName(stage.value)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(self._fields_of(state))
+
+    @classmethod
+    def _fields_of(cls, flat: Mapping[str, Any]) -> dict[str, Any]:
+        progress = Progress(
+            stage=Stage(flat["stage"]) if flat["stage"] else None,
+            fraction=flat["progress"],
+            frames_generated=flat["frames_generated"],
+            frames_requested=flat["frames_requested"],
+            audio_seconds=flat["audio_seconds"],
+            notices=_notices_of(flat, "warning"),
+        )
+        errors = _notices_of(flat, "error")
+        fields = {**flat, "progress": progress, "error": errors[0] if errors else None}
+        return {name: fields[name] for name in cls.__dataclass_fields__ if name in fields}
+
+
+def _notices_of(flat: Mapping[str, Any], level: str) -> tuple[Notice, ...]:
+    """From the data; from the sentences, where a release that had no more wrote them later."""
+    sentences = flat["warnings"] if level == "warning" else [flat["error"]] if flat.get("error") else []
+    data = [notice for notice in flat.get("notices") or () if notice["level"] == level]
+    if len(data) == len(sentences):
+        return tuple(Notice.from_json(notice) for notice in data)
+    return tuple(Notice.of("text", text=text) for text in sentences)
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(_Flat):
     """What the journal keeps of a task.
 
     Times are seconds since the epoch. `attempt` rises with every claim and fences off replicas that
@@ -50,19 +116,14 @@ class Task:
     idempotency_key: str | None = None
     fingerprint: str | None = None  # of the request: its fields and the content of its files
     status: TaskStatus = TaskStatus.PENDING
-    stage: Stage | None = Stage.QUEUED
-    progress: float = 0.0  # share of the whole job, 0 to 1
+    progress: Progress = field(default_factory=Progress)
     attempt: int = 0
     failures: int = 0
     ticket_id: str | None = None  # the ticket that claimed the running attempt
     holder: str | None = None  # the task manager that handed it out
     device: str | None = None  # where it runs, e.g. "cpu"
-    frames_requested: int | None = None
-    frames_generated: int = 0
-    audio_seconds: float | None = None
-    warnings: tuple[str, ...] = ()
     video: str | None = None  # name below the task's folder, set with `completed`
-    error: str | None = None
+    error: Notice | None = None
     cancelled: bool = False  # failed, because somebody asked for it
     webhook_url: str | None = None  # who is told of the end
     webhook_failures: int = 0
@@ -70,9 +131,14 @@ class Task:
     started_at: float | None = None
     finished_at: float | None = None
 
+    @classmethod
+    def from_flat(cls, values: Mapping[str, Any]) -> "Task":
+        """What `flat` made, in this release or another."""
+        return cls(**cls._fields_of(values))
+
 
 @dataclass(frozen=True)
-class TaskReport:
+class TaskReport(_Flat):
     """What a replica tells about the attempt it works on.
 
     `counter` rises with every sign of real progress of the worker thread, so that a live replica
@@ -82,13 +148,8 @@ class TaskReport:
     task_id: str
     attempt: int
     counter: int
-    stage: Stage
-    progress: float
     device: str
-    frames_requested: int | None
-    frames_generated: int
-    audio_seconds: float | None
-    warnings: tuple[str, ...]
+    progress: Progress
 
 
 @dataclass(frozen=True)

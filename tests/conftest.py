@@ -6,21 +6,41 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from skimage.data import astronaut
 
-from tests.service import ROOT, Service, run_service
+from tests import service as services
+from tests import temporary
+from tests.service import ROOT, Service
 
 # Children inherit an ignored Ctrl-C, as shells set it for what runs in the background.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# What pytest asks for the root of its temporary folders.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(temporary.root()))
+
 SPEECH = ROOT / "examples" / "hello.wav"
+
+# A test that uses all these fixtures, directly or through others, gets this marker: none is marked by hand.
+# What starts a service is a fixture for this (`tests/test_structure.py` sees to it).
+NEEDS = (
+    ({"run_service"}, "service"),
+    ({"run_launcher"}, "service"),
+    ({"run_process"}, "service"),
+    ({"run_campaign"}, "service"),
+    ({"run_campaign"}, "cluster"),
+    ({"run_service", "postgres_programs"}, "cluster"),
+    ({"browser"}, "browser"),
+    ({"networks"}, "diffusion"),
+)
 
 # What people upload: name -> how ffmpeg makes it from the example clip.
 SOUND_FORMATS = {
@@ -36,6 +56,34 @@ SOUND_FORMATS = {
     "48000.wav": ["-ar", "48000"],
     "float.wav": ["-c:a", "pcm_f32le"],
 }
+
+
+@pytest.hookimpl(tryfirst=True)  # before those are left out that `-m` does not name
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by what it needs."""
+    for item in items:
+        used = set(item.fixturenames) if isinstance(item, pytest.Function) else set()
+        for fixtures, marker in NEEDS:
+            if fixtures <= used:
+                item.add_marker(marker)
+
+
+@pytest.fixture(scope="session")
+def run_service() -> Callable[..., AbstractContextManager[Service]]:
+    """`tests.service.run_service`."""
+    return services.run_service
+
+
+@pytest.fixture(scope="session")
+def run_launcher() -> Callable[..., AbstractContextManager[Service]]:
+    """`tests.service.run_launcher`."""
+    return services.run_launcher
+
+
+@pytest.fixture(scope="session")
+def run_process() -> Callable[..., AbstractContextManager[psutil.Popen]]:
+    """`tests.service.started`, for what starts Ray."""
+    return services.started
 
 
 @pytest.fixture(scope="session")
@@ -152,7 +200,9 @@ def stream_info() -> Callable[[Path], str]:
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(
+    run_service: Callable[..., AbstractContextManager[Service]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
     """A service with the shipped configuration, shared by every test that leaves it in order."""
     with run_service(tmp_path_factory.mktemp("service"), max_upload_bytes=8 * 1024 * 1024) as running:
         yield running

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 import yaml
 
+from models.notices import CATALOGUE
 from serve_app import errors
 from serve_app.api.form import GenerateVideoForm, allowed_values
 from serve_app.app import build
@@ -61,6 +62,14 @@ def test_the_documented_limits_are_those_of_the_form():
             low, high = re.search(r"from (\S+) to ([^\s,]+)", allowed_values(name)).groups()
             assert f"{low} to {high}" in row, name
             assert f"| {field.default} |" in row, name
+
+
+def test_every_notice_is_documented_with_its_values_and_its_sentence():
+    documented = re.findall(r"^\| `(\w+)` \| ([^|]*) \| ([^|]*) \|$", API, flags=re.MULTILINE)
+    sentences = {code: (set(re.findall(r"\w+", values)), text) for code, values, text in documented}
+    for code, template in CATALOGUE.items():
+        values = set(re.findall(r"\{(\w+)", template.message + (template.allowed or ""))) - {"field"}
+        assert sentences[code] == (values, re.sub(r"\{(\w+)[^}]*\}", r"{\1}", template.message)), code
 
 
 def test_every_error_is_documented():

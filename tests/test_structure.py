@@ -1,6 +1,7 @@
-"""Who may import whom: read from the imports themselves, also those inside functions."""
+"""Who may import whom, read from all imports, those inside functions too; and where each module is tested."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -160,6 +161,44 @@ def test_only_the_cluster_package_touches_ray_s_private_parts(module):
         return
     for name in imports(module):
         assert not name.startswith("ray") or not any(part.startswith("_") for part in name.split(".")), name
+
+
+TESTS = ROOT / "tests"
+
+# What starts a service comes to tests as a fixture, by which they are marked.
+STARTERS = {"run_service", "run_launcher", "started", "campaign"}
+
+
+def places_of_tests(package: Path) -> Iterator[tuple[str, set[str] | None]]:
+    """The files of tests that a package's docstring names, each with the modules it tests; None: with all."""
+    text = ast.get_docstring(ast.parse((package / "__init__.py").read_text(encoding="utf-8"))) or ""
+    if whole := re.search(r"Tested as a whole[^`]*`(tests/[^`]+)`", text):
+        yield whole[1], None
+    for path, modules in re.findall(r"^Tested in `(tests/[^`]+)`: (.+)$", text, flags=re.MULTILINE):
+        yield path, set(re.findall(r"`(\w+)`", modules))
+
+
+@pytest.mark.parametrize("module", [name for name, path in MODULES.items() if path.name != "__init__.py"])
+def test_every_module_has_its_tests_or_its_package_says_where_they_are(module):
+    path = MODULES[module].relative_to(ROOT)
+    told = [place for place, names in places_of_tests(ROOT / path.parent) if not names or path.stem in names]
+    assert (TESTS / path.parent / f"test_{path.name}").exists() or told, f"no test file for {path}"
+
+
+@pytest.mark.parametrize("package", [path.parent for path in MODULES.values() if path.name == "__init__.py"])
+def test_what_a_package_says_of_its_tests_is_true(package):
+    for place, names in places_of_tests(package):
+        assert (ROOT / place).exists(), place
+        assert (names or set()) <= {path.stem for path in package.glob("*.py")}, place
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("test_*.py")), ids=lambda path: path.stem)
+def test_what_starts_a_service_is_a_fixture(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = {
+        alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert not imported & STARTERS
 
 
 def test_the_checks_find_what_they_look_for():

@@ -1,8 +1,8 @@
 """Kernels made for these networks and one size of picture, by torch.compile.
 
-Knows nothing of tasks. They fit any number of windows, frames and pictures (on the CPU, where convolutions of
-16 pictures and more are others, of the numbers that were rehearsed); for another width or height the networks
-run as they do without, so that no task ever waits for a compiler.
+Knows nothing of tasks. The kernels fit any number of windows and frames. (On the CPU, where 16 pictures and
+more are convolved differently, they fit the numbers on the same side of 16 as in the warm-up.) For another
+width or height the networks run uncompiled, so that no task ever waits for a compiler.
 """
 
 from collections.abc import Callable
@@ -16,18 +16,18 @@ from models.echomimic.networks.build import Networks
 RUN_ONLY = "eager_on_recompile"
 
 
-def compile_networks(networks: Networks, rehearse: Callable[[], object]) -> None:
+def compile_networks(networks: Networks, warm_up: Callable[[], object]) -> None:
     """Compile the denoiser and the VAE's decoder, in place.
 
     Args:
         networks: with their weights.
-        rehearse: runs them on what they are to be compiled for.
+        warm_up: runs them on the sizes they are to be compiled for.
     """
     forwards = [
         _CompiledForward(networks.denoiser, varying=2),
         _CompiledForward(networks.vae.decoder, varying=1),
     ]
-    rehearse()
+    warm_up()
     for forward in forwards:
         forward.ready = True
 
@@ -36,7 +36,7 @@ class _CompiledForward:
     """Takes the place of a network's `forward`.
 
     Args:
-        network: hooks and tensors stay its own.
+        network: keeps its hooks and tensors.
         varying: how many leading dimensions of its input (and of `audio`) differ from call to call.
     """
 
@@ -46,9 +46,9 @@ class _CompiledForward:
         self._varying = list(range(varying))
         network.forward = self
 
-    def __call__(self, x: Tensor, *others: Any, **told: Any) -> Tensor:
-        for tensor in (x, told.get("audio")):
+    def __call__(self, x: Tensor, *others: Any, **options: Any) -> Tensor:
+        for tensor in (x, options.get("audio")):
             if tensor is not None:
                 torch._dynamo.mark_dynamic(tensor, self._varying)
         with torch.compiler.set_stance(RUN_ONLY if self.ready else "default"):
-            return self._forward(x, *others, **told)
+            return self._forward(x, *others, **options)

@@ -36,7 +36,7 @@ def decode(vae: AutoencoderKL, latents: Tensor, batch: int) -> Iterator[Tensor]:
     Args:
         vae: on the device of `latents`.
         latents: [frames, 4, height / 8, width / 8].
-        batch: most pictures per forward pass.
+        batch: the maximum of pictures per forward pass.
 
     Yields:
         float32 RGB [n, 3, height, width] within [0, 1], on the VAE's device.
@@ -46,13 +46,34 @@ def decode(vae: AutoencoderKL, latents: Tensor, batch: int) -> Iterator[Tensor]:
         yield (pixels / 2 + 0.5).clamp(0, 1)
 
 
+def decode_latents(vae: AutoencoderKL, latents: Tensor, batch: int) -> Iterator[np.ndarray]:
+    """Decode a video block by block, one ahead of the block that is handed out.
+
+    Args:
+        vae: see `decode`.
+        latents: see `decode`.
+        batch: the maximum of frames per block.
+
+    Yields:
+        uint8 RGB [n, height, width, 3], n ≤ `batch`.
+    """
+    before: Copy | None = None
+    for pixels in decode(vae, latents, batch):
+        copy = Copy(quantise(pixels))
+        if before is not None:
+            yield before.wait()  # while this block is decoded
+        before = copy
+    if before is not None:
+        yield before.wait()
+
+
 def quantise(pixels: Tensor) -> Tensor:
     """[n, 3, height, width] within [0, 1] to uint8 [n, height, width, 3], rounding down as published."""
     return (pixels * 255).to(torch.uint8).permute(0, 2, 3, 1)
 
 
 class Copy:
-    """Pictures on their way to the host, while the device goes on to the next.
+    """Pictures on their way to the host, while the device works on the next ones.
 
     Args:
         pictures: uint8 [n, height, width, 3] on any device.
@@ -60,13 +81,13 @@ class Copy:
 
     def __init__(self, pictures: Tensor):
         on_cuda = pictures.is_cuda
-        # Only pinned memory is written to while the host does something else.
+        # Only pinned memory can be written to while the host does something else.
         self._host = torch.empty(pictures.shape, dtype=pictures.dtype, pin_memory=on_cuda)
         self._host.copy_(pictures.contiguous(), non_blocking=True)
         self._arrived = torch.cuda.current_stream(pictures.device).record_event() if on_cuda else None
 
     def wait(self) -> np.ndarray:
-        """The pictures, once they are here."""
+        """The pictures, once they have arrived."""
         if self._arrived is not None:
             self._arrived.synchronize()
         return self._host.numpy()

@@ -1,8 +1,9 @@
-"""What fits on the device: how much of a video at once, which networks, and what smaller videos.
+"""What fits on the device: which networks, how much of a video at once, and which smaller video.
 
-Knows nothing of stages; a trial tells what one piece of work takes.
+Knows nothing of the stages of a task; a trial tells what one piece of work takes.
 """
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -12,79 +13,87 @@ from torch import nn
 
 from models.echomimic.networks.config import Architecture
 from models.echomimic.windows import windows
+from models.errors import OutOfMemory, ParameterError
 from models.params import LIMITS, GenerationParams
 
 SPARED = 0.2  # of the free memory: other sizes of the same work fragment it
 
-PIXELS = 512 * 512
+PIXELS = 512 * 512  # 262144 in a picture of the default size
 
 # Of all frames in one forward pass. On CUDA a hundred of 512² are 100 TFLOP for the denoiser: no kernel
 # launch shows beside that, and no tensor has 2³¹ elements, beyond which some kernels are slower or fail. On
 # the CPU only small pictures gain: three windows at once are 1.5 times as fast as one at 64², 1.17 at 128².
-MOST_PIXELS_DENOISED = {"cuda": 96 * PIXELS, "cpu": 36 * 128 * 128}
-MOST_PIXELS_DECODED = {"cuda": 16 * PIXELS, "cpu": 128 * 128}
+MAX_PIXELS_DENOISED = {"cuda": 96 * PIXELS, "cpu": 36 * 128 * 128}
+MAX_PIXELS_DECODED = {"cuda": 16 * PIXELS, "cpu": 128 * 128}
 
 # Sequences of one attention over time, one for every latent pixel: CUDA's grids end here in their second
 # dimension, in which fused kernels lay the batch out (pytorch/pytorch#146704).
-MOST_SEQUENCES = 2**16 - 1
+MAX_SEQUENCES = 2**16 - 1  # 65535
 
-FEWEST_FRAMES = 2  # a window of one frame knows no motion
+MIN_FRAMES = 2  # a window of one frame has no motion
 STEPS_DOWN = (0.75, 0.5, 0.25)  # of the sides
 
 
-def most_windows(architecture: Architecture, params: GenerationParams, frames: int, kind: str) -> int:
-    """Windows of a video in one forward pass, 1 or more.
+def max_windows(architecture: Architecture, params: GenerationParams, frames: int, device_type: str) -> int:
+    """Windows in one forward pass, above which more no longer pay or no longer work; 1 or more.
 
     Args:
         architecture: of the networks.
         params: the numbers of the video.
         frames: that are denoised.
-        kind: of device, "cuda" or "cpu".
+        device_type: "cuda" or "cpu".
     """
     ring = windows(frames, params.context_frames, params.context_overlap)
-    halves = 2 if params.cfg > 1 else 1  # guidance has an unconditional one
+    halves = 2 if params.cfg > 1 else 1  # guidance adds an unconditional one
     pixels = params.width * params.height * halves
     sequences = pixels // architecture.latent_scale**2
-    most = MOST_PIXELS_DENOISED[kind] // (pixels * len(ring[0]))
-    return max(min(most, MOST_SEQUENCES // sequences, len(ring)), 1)
+    paying = MAX_PIXELS_DENOISED[device_type] // (pixels * len(ring[0]))
+    return max(min(paying, MAX_SEQUENCES // sequences, len(ring)), 1)
 
 
-def most_pictures(params: GenerationParams, frames: int, kind: str) -> int:
-    """Pictures of a video that are decoded in one forward pass, 1 or more; see `most_windows`."""
-    return max(min(MOST_PIXELS_DECODED[kind] // (params.width * params.height), frames), 1)
+def max_decoded(params: GenerationParams, frames: int, device_type: str) -> int:
+    """Frames decoded in one forward pass, above which more no longer pay; 1 or more."""
+    return max(min(MAX_PIXELS_DECODED[device_type] // (params.width * params.height), frames), 1)
 
 
-def pieces_at_once(device: torch.device, one: Callable[[], object], most: int) -> int:
+def batch_size(device: torch.device, trial: Callable[[], object], limit: int) -> int:
     """How many pieces of work fit into the memory that is free.
 
     Args:
-        device: where the work is done; off CUDA `most` is small, and there is no trial.
-        one: does one piece, its result dropped.
-        most: where more at once no longer pays; 1 needs no trial.
+        device: where the work is done; off CUDA `limit` is small, and there is no trial.
+        trial: does one piece; its result is dropped.
+        limit: see `max_windows` and `max_decoded`; 1 needs no trial.
 
     Returns:
-        1 to `most`.
+        1 to `limit`.
     """
-    if device.type != "cuda" or most == 1:
-        return most
+    if device.type != "cuda" or limit == 1:
+        return limit
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
-    one()
+    trial()
     cost = torch.cuda.max_memory_allocated(device) - before
     free, _ = torch.cuda.mem_get_info(device)
     cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return fitting(free + cached, cost, most)
+    return fitting(free + cached, cost, limit)
 
 
-def fitting(free: int, cost: int, most: int) -> int:
-    """Pieces of `cost` bytes in `free` bytes, some of them spared: 1 to `most`."""
-    return min(max(int(free * (1 - SPARED)) // max(cost, 1), 1), most)
+def fitting(free: int, cost: int, limit: int) -> int:
+    """Pieces of `cost` bytes in `free` bytes, some of them spared: 1 to `limit`."""
+    return min(max(int(free * (1 - SPARED)) // max(cost, 1), 1), limit)
 
 
 def ran_out(error: RuntimeError) -> bool:
-    """Whether this error means that memory was asked for and not there; libraries say it in other words."""
+    """Whether an error means that the device has too little memory; libraries say it in different words."""
     words = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
     return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
+
+
+def release(device: torch.device) -> None:
+    """Give back the memory that nothing refers to any more."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 @contextmanager
@@ -101,13 +110,13 @@ def visiting(device: torch.device, *networks: nn.Module) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Less:
-    """Numbers that take less memory.
+class Offer:
+    """A video that takes less memory.
 
     Attributes:
-        params: the numbers.
-        field: what was made smaller.
-        words: it, as the user is told.
+        params: its numbers.
+        field: which of them was made smaller.
+        words: the smaller number, as the user is told.
     """
 
     params: GenerationParams
@@ -115,24 +124,58 @@ class Less:
     words: str
 
 
-def smaller(params: GenerationParams, architecture: Architecture) -> Iterator[Less]:
+def smaller(params: GenerationParams, architecture: Architecture) -> Iterator[Offer]:
     """First shorter windows, which keep the picture's size; then smaller pictures."""
     yield from _shorter_windows(params)
     yield from _smaller_pictures(params, architecture)
 
 
-def _shorter_windows(params: GenerationParams) -> Iterator[Less]:
+def too_large(
+    device: torch.device,
+    architecture: Architecture,
+    params: GenerationParams,
+    trial: Callable[[GenerationParams], object],
+) -> ParameterError | OutOfMemory:
+    """The error for a video that does not fit; finds out by trials which smaller one would.
+
+    Args:
+        device: whose memory ran out.
+        architecture: of the networks.
+        params: the numbers of the video.
+        trial: takes as much memory as a video with other numbers would.
+    """
+    size = {"width": params.width, "height": params.height, "context_frames": params.context_frames}
+    fits = next((offer for offer in smaller(params, architecture) if _fits(device, offer, trial)), None)
+    if fits is None:
+        return OutOfMemory("out_of_memory", device=str(device), **size)
+    return ParameterError("memory_too_small", field=fits.field, device=str(device), fits=fits.words, **size)
+
+
+def _fits(device: torch.device, offer: Offer, trial: Callable[[GenerationParams], object]) -> bool:
+    release(device)
+    try:
+        trial(offer.params)
+    except RuntimeError as error:
+        if not ran_out(error):
+            raise
+        return False
+    finally:
+        release(device)
+    return True
+
+
+def _shorter_windows(params: GenerationParams) -> Iterator[Offer]:
     frames = params.context_frames // 2
-    while frames >= FEWEST_FRAMES and frames > params.context_overlap:
-        yield Less(replace(params, context_frames=frames), "context_frames", f"context_frames {frames}")
+    while frames >= MIN_FRAMES and frames > params.context_overlap:
+        yield Offer(replace(params, context_frames=frames), "context_frames", f"context_frames {frames}")
         frames //= 2
 
 
-def _smaller_pictures(params: GenerationParams, architecture: Architecture) -> Iterator[Less]:
+def _smaller_pictures(params: GenerationParams, architecture: Architecture) -> Iterator[Offer]:
     for share in STEPS_DOWN:
         width, height = (
             int(side * share) // architecture.latent_scale * architecture.latent_scale
             for side in (params.width, params.height)
         )
         if width >= LIMITS.width.least and height >= LIMITS.height.least:
-            yield Less(replace(params, width=width, height=height), "width", f"{width} × {height} pixels")
+            yield Offer(replace(params, width=width, height=height), "width", f"{width} × {height} pixels")

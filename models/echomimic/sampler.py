@@ -11,34 +11,25 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 
 from models.echomimic.networks.attention import KeyValue
+from models.echomimic.networks.config import Architecture
 from models.echomimic.networks.denoiser import DenoisingNet
 from models.echomimic.speech_features import SpeechTokens
 from models.echomimic.windows import FRAMES_PER_TURN, windows
+from models.params import GenerationParams
 
 NOISE_LIMIT = 1.5  # standard deviations; the published pipeline cuts its starting noise here
 
-Tick = Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How to walk from noise to latents."""
-
-    steps: int
-    cfg: float  # guidance weight; 1 or less asks only the conditional half
-    context_frames: int
-    context_overlap: int
-    window_batch: int = 1  # windows per forward pass
+OnProgress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What one task asks of the denoiser, fixed for all windows and steps.
+    """What conditions the denoiser, fixed for all windows and steps of a task.
 
     Attributes:
         reference: keys and values of the portrait, one per layer.
         face: [1, channels, height, width], where the face is.
-        audio: what each frame hears.
+        audio: the tokens of each frame.
     """
 
     reference: tuple[KeyValue, ...]
@@ -59,13 +50,14 @@ class Step:
     latents: Tensor
 
 
-def starting_noise(frames: int, height: int, width: int, seed: int, channels: int = 4) -> Tensor:
-    """Noise for a whole video, float32 [frames, channels, height, width].
+def prepare_latents(architecture: Architecture, params: GenerationParams, frames: int) -> Tensor:
+    """Noise for a whole video, float32 [frames, 4, height / 8, width / 8].
 
     Drawn on the CPU, so that a seed means the same on every device.
     """
-    generator = torch.Generator("cpu").manual_seed(seed)
-    noise = torch.randn((channels, frames, height, width), generator=generator)
+    generator = torch.Generator("cpu").manual_seed(params.seed)
+    height, width = params.height // architecture.latent_scale, params.width // architecture.latent_scale
+    noise = torch.randn((architecture.latent_channels, frames, height, width), generator=generator)
     return noise.clamp(-NOISE_LIMIT, NOISE_LIMIT).transpose(0, 1).contiguous()
 
 
@@ -90,39 +82,71 @@ def schedule(steps: int) -> DDIMScheduler:
     return scheduler
 
 
-@torch.inference_mode()
 def denoise(
-    denoiser: DenoisingNet, conditioning: Conditioning, noise: Tensor, sampling: Sampling, tick: Tick
+    denoiser: DenoisingNet,
+    conditioning: Conditioning,
+    noise: Tensor,
+    params: GenerationParams,
+    on_progress: OnProgress,
+    *,
+    window_batch: int,
+) -> Tensor:
+    """Walk all the way from noise to the latents of the whole video; see `denoising_steps`."""
+    latents = noise
+    for step in denoising_steps(
+        denoiser, conditioning, noise, params, on_progress, window_batch=window_batch
+    ):
+        latents = step.latents
+    return latents
+
+
+@torch.inference_mode()
+def denoising_steps(
+    denoiser: DenoisingNet,
+    conditioning: Conditioning,
+    noise: Tensor,
+    params: GenerationParams,
+    on_progress: OnProgress,
+    *,
+    window_batch: int,
 ) -> Iterator[Step]:
-    """Walk from noise to latents.
+    """Walk from noise to latents, step by step.
 
     Args:
         denoiser: in any dtype; latents and averages stay float32.
-        conditioning: what the task asks.
-        noise: float32 [frames, 4, height, width] on the denoiser's device.
-        sampling: how to walk.
-        tick: told the share done before every forward pass, 0 to 1; what it raises ends the walk.
+        conditioning: from the same networks.
+        noise: float32 [frames, 4, height, width]; its length is the video's.
+        params: steps, windows and guidance; with a `cfg` of 1 or less only the conditional half is asked.
+        on_progress: called before every forward pass with the share done, 0 to 1; what it raises ends the
+            walk.
+        window_batch: windows per forward pass.
 
     Yields:
-        Each step as it is done; the last one holds the result.
+        Each step as it is done, on the denoiser's device; the last one holds the result.
 
     Raises:
         ParameterError: windows overlap entirely.
+        ValueError: `conditioning` has tokens for fewer frames than `noise`.
     """
-    scheduler = schedule(sampling.steps)
+    if len(noise) > len(conditioning.audio):
+        raise ValueError(
+            f"the noise is for {len(noise)} frames, but there are audio tokens for {len(conditioning.audio)}"
+        )
+    scheduler = schedule(params.steps)
     timesteps = scheduler.timesteps.tolist()
-    ring = _Ring.around(noise, sampling)
-    latents = noise
+    latents = noise.to(denoiser.device)
+    ring = _Ring.around(latents, params, window_batch)
     for index, timestep in enumerate(timesteps):
-        forward = _Forward(denoiser, conditioning, sampling.cfg, timestep, latents)
-        velocity = ring.turned(FRAMES_PER_TURN * index).average(forward, _part(tick, index, len(timesteps)))
+        forward = _Forward(denoiser, conditioning, params.cfg, timestep, latents)
+        tell = _part(on_progress, index, len(timesteps))
+        velocity = ring.turned(FRAMES_PER_TURN * index).average(forward, tell)
         (latents, *_) = scheduler.step(velocity, timestep, latents, return_dict=False)
         yield Step(velocity, latents)
-    tick(1.0)
+    on_progress(1.0)
 
 
 class _Forward:
-    """One timestep's question to the denoiser, asked for any windows."""
+    """Forward passes of the denoiser at one timestep, for any windows."""
 
     def __init__(
         self, denoiser: DenoisingNet, conditioning: Conditioning, cfg: float, timestep: int, latents: Tensor
@@ -132,7 +156,7 @@ class _Forward:
         self.latents = latents
 
     def __call__(self, frames: Tensor) -> Tensor:
-        """Velocity of these windows, [windows, frames] numbers to float32 [windows, frames, 4, h, w]."""
+        """[windows, frames] frame numbers to their velocity, float32 [windows, frames, 4, h, w]."""
         sample = self.latents[frames].to(self.denoiser.dtype)
         velocity: Tensor = self.denoiser(
             sample,
@@ -144,13 +168,13 @@ class _Forward:
         ).float()
         if self.cfg <= 1.0:
             return velocity
-        alone, told = velocity.chunk(2)
-        return alone + self.cfg * (told - alone)
+        uncond, cond = velocity.chunk(2)
+        return uncond + self.cfg * (cond - uncond)
 
 
 @dataclass(frozen=True)
 class _Ring:
-    """The windows of one step. Everything is on the device already, so that no step waits for it.
+    """The windows of one step, already on the device, so that no step waits for a transfer.
 
     Attributes:
         batches: int64 [windows, frames] each: the windows of one forward pass.
@@ -161,30 +185,30 @@ class _Ring:
     visits: Tensor
 
     @classmethod
-    def around(cls, noise: Tensor, sampling: Sampling) -> "_Ring":
+    def around(cls, noise: Tensor, params: GenerationParams, window_batch: int) -> "_Ring":
         """The ring of the first step."""
-        frames = torch.tensor(windows(len(noise), sampling.context_frames, sampling.context_overlap))
+        frames = torch.tensor(windows(len(noise), params.context_frames, params.context_overlap))
         visits = torch.bincount(frames.flatten(), minlength=len(noise)).to(noise)
-        forwards = -(-len(frames) // sampling.window_batch)
-        # As even as can be: a last batch of one window would cost nearly as much as a full one.
+        forwards = -(-len(frames) // window_batch)
+        # As evenly as possible: a last batch of one window would cost nearly as much as a full one.
         return cls(frames.to(noise.device).tensor_split(forwards), visits[:, None, None, None])
 
     def turned(self, by: int) -> "_Ring":
-        """The ring of a later step, so many frames further."""
+        """The ring of a later step, moved on by so many frames."""
         frames = len(self.visits)
         return _Ring(tuple((batch + by) % frames for batch in self.batches), self.visits.roll(by, 0))
 
-    def average(self, forward: _Forward, tick: Tick) -> Tensor:
+    def average(self, forward: _Forward, on_progress: OnProgress) -> Tensor:
         """Mean over all windows a frame is in, [frames, 4, height, width]."""
         total = torch.zeros_like(forward.latents)
         for index, batch in enumerate(self.batches):
-            tick(index / len(self.batches))
+            on_progress(index / len(self.batches))
             # Window by window: the frames of one are distinct, so the sum has the same order on every device.
             for window, velocity in zip(batch, forward(batch), strict=True):
                 total[window] += velocity
         return total / self.visits
 
 
-def _part(tick: Tick, index: int, of: int) -> Tick:
-    """The share of one step, as a share of the whole walk."""
-    return lambda share: tick((index + share) / of)
+def _part(on_progress: OnProgress, index: int, of: int) -> OnProgress:
+    """Report the share of one step as a share of all steps."""
+    return lambda share: on_progress((index + share) / of)

@@ -1,4 +1,4 @@
-"""What the face should say: Whisper's hidden states of a speech, laid out per video frame.
+"""The audio tokens of each video frame: Whisper's hidden states of the speech around its moment.
 
 Knows nothing of files, resampling or pictures.
 """
@@ -35,7 +35,7 @@ ROWS_BEFORE, ROWS_AFTER = 4, 5  # around a video frame's own row
 
 @dataclass(frozen=True)
 class SpeechTokens:
-    """What each video frame hears; gathered when asked for, so that an hour costs what its rows cost.
+    """The tokens of each video frame; gathered when asked for, so that an hour takes only its rows' memory.
 
     Attributes:
         features: [rows, 5, 384], 50 rows a second.
@@ -46,7 +46,7 @@ class SpeechTokens:
     rows: Tensor
 
     def __len__(self) -> int:
-        """Video frames the speech has tokens for; two or three more than it lasts."""
+        """Video frames that have tokens: two or three more than the speech lasts."""
         return len(self.rows)
 
     def of(self, frames: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ def log_mel(samples: np.ndarray, device: torch.device) -> Iterator[Tensor]:
 
     Yields:
         float32 [80, up to 3000], n // 160 frames in all. The floor follows the loudest moment of the whole
-        speech, for which it is heard twice.
+        speech, which is therefore read twice.
     """
     loudest = torch.stack([piece.max() for piece in _log_powers(samples, device)]).max()
     for piece in _log_powers(samples, device):
@@ -73,15 +73,15 @@ def log_mel(samples: np.ndarray, device: torch.device) -> Iterator[Tensor]:
 def speech_features(encoder: SpeechEncoder, samples: np.ndarray, rows: int | None = None) -> Tensor:
     """Hidden states of a speech, float32 [rows, 5, 384], 50 rows a second.
 
-    The encoder hears 30 s at a time; the last piece is filled up with the value 0, which is not silence.
+    The encoder takes 30 s at a time; the last piece is padded with the value 0, which is not silence.
 
     Args:
         encoder: on any device.
         samples: int16 [n] at 16 kHz, the whole speech.
-        rows: how many are wanted; all by default.
+        rows: how many to compute; all by default.
     """
     wanted = len(samples) // SAMPLES_PER_ROW if rows is None else rows
-    # In one place from the start: to join pieces would take them twice.
+    # Allocated whole from the start: joining pieces would hold them twice.
     features = torch.empty(wanted, AUDIO_STATES, AUDIO_CHANNELS, device=encoder.device)
     for place, mel in zip(features.split(ENCODER_ROWS), log_mel(samples, encoder.device), strict=False):
         filled = nn.functional.pad(mel, (0, ENCODER_FRAMES - mel.shape[1]))
@@ -90,17 +90,17 @@ def speech_features(encoder: SpeechEncoder, samples: np.ndarray, rows: int | Non
 
 
 def speech_tokens(
-    encoder: SpeechEncoder, samples: np.ndarray, fps: int, most_frames: int | None = None
+    encoder: SpeechEncoder, samples: np.ndarray, fps: int, max_frames: int | None = None
 ) -> SpeechTokens:
-    """What each video frame hears.
+    """The audio tokens of each video frame.
 
     Args:
         encoder: on any device.
         samples: int16 [n] at 16 kHz, the whole speech.
         fps: video frames per second.
-        most_frames: frames that are wanted; by default all the speech has tokens for.
+        max_frames: the maximum of frames; by default all the speech has tokens for.
     """
-    rows = rows_around(len(samples) // SAMPLES_PER_ROW, fps)[:most_frames]
+    rows = rows_around(len(samples) // SAMPLES_PER_ROW, fps)[:max_frames]
     return SpeechTokens(speech_features(encoder, samples, int(rows[-1, -1]) + 1), rows.to(encoder.device))
 
 
@@ -112,7 +112,7 @@ def rows_around(count: int, fps: int) -> Tensor:
 
 
 def _frames(rows: int, fps: int) -> int:
-    """Frames up to and including the first whose moment lies behind the last row, as published.
+    """Frames up to and including the first one after the last row, as published.
 
     The rounding differs from that of the row numbers: rows per frame is a float here.
     """
@@ -123,16 +123,16 @@ def _frames(rows: int, fps: int) -> int:
 
 
 def _log_powers(samples: np.ndarray, device: torch.device) -> Iterator[Tensor]:
-    """The logarithm of what each mel band holds, float32 [80, up to 3000] for each 30 s."""
+    """The logarithm of each mel band's power, float32 [80, up to 3000] for each 30 s."""
     filters, window = _mel_filters(device), torch.hann_window(WINDOW, device=device)
     for piece in _pieces(samples):
-        heard = torch.from_numpy(as_floats(piece)).to(device)
-        spectrum = torch.stft(heard, WINDOW, HOP, window=window, center=False, return_complex=True)
+        floats = torch.from_numpy(as_floats(piece)).to(device)
+        spectrum = torch.stft(floats, WINDOW, HOP, window=window, center=False, return_complex=True)
         yield (filters @ spectrum.abs() ** 2).clamp(min=FLOOR).log10()
 
 
 def _pieces(samples: np.ndarray) -> Iterator[np.ndarray]:
-    """What lies under the analysis windows of each 30 s; mirrored beyond both ends of the speech."""
+    """The samples under the analysis windows of each 30 s; mirrored beyond both ends of the speech."""
     frames = len(samples) // HOP
     for first in range(0, frames, ENCODER_FRAMES):
         last = min(first + ENCODER_FRAMES, frames) - 1

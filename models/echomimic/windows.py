@@ -11,8 +11,8 @@ FRAMES_PER_TURN = 2  # so that window borders fall on other frames in every step
 def windows(frames: int, context: int, overlap: int, offset: int = 0) -> list[list[int]]:
     """Cover a ring of `frames` with windows.
 
-    The ring closes: the last window runs on into the first frames. With no more frames than one
-    window holds there is one window of all.
+    The ring closes: the last window continues into the first frames. Where all frames fit into one window
+    there is only one.
 
     Args:
         frames: in the video.
@@ -24,7 +24,7 @@ def windows(frames: int, context: int, overlap: int, offset: int = 0) -> list[li
         Frame numbers of each window, in the order the network sees them.
 
     Raises:
-        ParameterError: windows that overlap entirely never advance.
+        ParameterError: windows overlap entirely, so that they would never advance.
     """
     if overlap >= context:
         raise ParameterError(

@@ -1,5 +1,7 @@
-"""The REST interface: what stands between a client and the task manager.
+"""The REST interface, between clients and the task manager.
 
 Only `app.py` comes in. Knows Starlette and FastAPI; asks the manager through `tasks.manager_client`, stores
 uploads through `storage`, and never runs an engine.
+
+Tested in `tests/serve_app/api/test_routes.py`: `error_responses`, `health_answer`, `ingress`, `service`
 """

@@ -1,4 +1,4 @@
-"""A kind of route that decides about a request before it reads its body."""
+"""Routes that admit or refuse a request before they read its body."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any

@@ -9,12 +9,12 @@ from fastapi import Depends, Request
 
 @dataclass(frozen=True)
 class Caller:
-    """Who makes a request; by default anybody, as while API keys are off.
+    """Who makes a request; the default is the caller while API keys are off.
 
     Attributes:
-        owner: to whom the tasks belong that the caller submits; None for nobody.
-        sees: whose tasks the caller sees; None for everybody's.
-        sign_url: makes a path one that opens in a browser, which sends no key, for a while.
+        owner: who owns the tasks that the caller submits; None for nobody.
+        sees: the owner whose tasks the caller sees; None for all tasks.
+        sign_url: adds a signature to a path, with which it opens for a while without an API key.
     """
 
     owner: str | None = None
@@ -23,7 +23,7 @@ class Caller:
 
 
 def caller_of(request: Request) -> Caller:
-    """Who makes this request, as the middleware has found out."""
+    """Who makes this request, as `AccessMiddleware` found out."""
     caller: Caller = getattr(request.state, "caller", Caller())
     return caller
 

@@ -1,4 +1,4 @@
-"""Every error as one JSON shape, whoever raised it."""
+"""Every error in one JSON shape, no matter who raised it."""
 
 from http import HTTPStatus
 from typing import Any
@@ -15,14 +15,14 @@ from serve_app.schemas import ErrorDetail, ErrorResponse
 
 
 def error_response(error: ApiError) -> JSONResponse:
-    """The answer that carries this error."""
+    """The response for this error."""
     response = _respond(error.status_code, error.type, error.message, error.field, error.allowed)
     response.headers.update(error.headers)
     return response
 
 
 def plain_error_response(status_code: int, message: str) -> JSONResponse:
-    """The answer for a library's error, of which there is only a status and perhaps a text."""
+    """The response for a library's error, which has only a status and perhaps a text."""
     return _respond(status_code, _phrase(status_code), message or HTTPStatus(status_code).phrase)
 
 
@@ -56,7 +56,7 @@ def _on_validation_error(_request: Request, error: Exception) -> JSONResponse:
     if first["type"] == "missing":
         message = f"{field} is missing"
     elif allowed_values(field) == "a file":
-        message = f"{field} was not sent as a file"
+        message = f"{field} must be sent as a file"
     else:
         message = f"{field}: {_plain(first['msg'])}, not {first['input']!r:.100}"
     return error_response(InvalidRequest(message, field=field, allowed=allowed_values(field)))
@@ -71,7 +71,7 @@ def _on_http_exception(_request: Request, error: Exception) -> JSONResponse:
 
 
 def _plain(message: str) -> str:
-    """Pydantic's message as the part of a sentence."""
+    """Pydantic's message as part of a sentence."""
     text = message.removeprefix("Value error, ").removeprefix("Input ")
     return text[0].lower() + text[1:]
 

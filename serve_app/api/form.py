@@ -1,27 +1,29 @@
-"""The multipart form of `POST /generate_video`: its fields, what each accepts, and what follows from them."""
+"""The multipart form of `POST /generate_video`: its fields and what each accepts."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Le, MultipleOf
 from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationInfo
 
-from models.params import GenerationParams
-from serve_app.api.submission import MAX_SEED, VideoRequest
+from models.notices import Notice
+from models.params import LIMITS, MAX_IMAGE_MEGAPIXELS, GenerationParams
+from serve_app.api.submission import RANDOM_SEED, VideoRequest
 from serve_app.engines.registry import AUTO, engine_choices
 
-# A form may have a thousand fields with names of kilobytes, and what a task says is kept and sent often.
+# A form may have a thousand fields with names of kilobytes; what a task says is stored, and sent often.
 IGNORED_TOLD = 20
 IGNORED_NAME_LENGTH = 100
 
-# EchoMimic's motion modules have a position table of 32 entries.
-MAX_CONTEXT_FRAMES = 32
-
 _DEFAULTS = GenerationParams()
 
-Side = Annotated[int, Field(ge=128, le=1024, multiple_of=8)]
-Ratio = Annotated[FiniteFloat, Field(ge=0, le=1)]
+
+def _number(name: str, description: str, **options: Any) -> Any:
+    """The field of one of `GenerationParams`, with its default and its limits."""
+    limits = getattr(LIMITS, name)
+    bounds = {"ge": limits.least, "le": limits.most, "multiple_of": limits.multiple_of}
+    return Field(getattr(_DEFAULTS, name), description=description, **{**bounds, **options})
 
 
 def _less_than_context_frames(value: int, info: ValidationInfo) -> int:
@@ -44,82 +46,74 @@ def _listed(choices: Iterable[str]) -> str:
 class GenerateVideoForm(BaseModel):
     """The multipart form of `POST /generate_video`.
 
-    Fields that are not listed are ignored, and the task says so in its `warnings`.
+    Unknown fields are ignored, and the task names them in its `warnings`.
     """
 
     model_config = ConfigDict(extra="allow")
 
     reference_image: UploadFile = Field(
-        description="The portrait: JPEG, PNG, WebP, BMP, TIFF or GIF, at most 64 megapixels."
+        description="The portrait: JPEG, PNG, WebP, BMP, TIFF or GIF, "
+        f"at most {MAX_IMAGE_MEGAPIXELS} megapixels."
     )
     audio_file: UploadFile = Field(
-        description="What is said: WAV, MP3, M4A, OGG, FLAC or WebM, judged by its content."
+        description="The speech: WAV, MP3, M4A, OGG, FLAC or WebM, recognised by its content."
     )
-    width: Side = Field(_DEFAULTS.width, description="Width of the video in pixels.")
-    height: Side = Field(_DEFAULTS.height, description="Height of the video in pixels.")
-    length: int = Field(
-        _DEFAULTS.length,
-        ge=2,
-        le=5000,
-        description="Most frames; a longer audio is cut, and the task says so.",
+    width: int = _number("width", "Width of the video in pixels.")
+    height: int = _number("height", "Height of the video in pixels.")
+    length: int = _number("length", "Maximum number of frames; longer audio is cut, and the task says so.")
+    seed: int = _number(
+        "seed",
+        "The same seed gives the same video; -1 draws a random one, which the task shows.",
+        ge=RANDOM_SEED,
     )
-    seed: int = Field(
-        _DEFAULTS.seed,
-        ge=-1,
-        le=MAX_SEED,
-        description="Same seed, same video; -1 draws one, which the task then tells.",
+    facemask_dilation_ratio: FiniteFloat = _number(
+        "facemask_dilation_ratio", "How far the face mask extends beyond the face box, as a share of the box."
     )
-    facemask_dilation_ratio: Ratio = Field(
-        _DEFAULTS.facemask_dilation_ratio, description="How far the face mask reaches beyond the face box."
+    facecrop_dilation_ratio: FiniteFloat = _number(
+        "facecrop_dilation_ratio", "How far the crop extends beyond the face box, as a share of the box."
     )
-    facecrop_dilation_ratio: Ratio = Field(
-        _DEFAULTS.facecrop_dilation_ratio, description="How far the crop reaches beyond the face box."
-    )
-    context_frames: int = Field(
-        _DEFAULTS.context_frames,
-        ge=1,
-        le=MAX_CONTEXT_FRAMES,
-        description="Frames per diffusion window. The preview has no windows.",
-    )
-    context_overlap: Annotated[int, AfterValidator(_less_than_context_frames)] = Field(
-        _DEFAULTS.context_overlap,
-        ge=0,
-        le=10,
+    context_frames: int = _number("context_frames", "Frames per diffusion window; no effect on the preview.")
+    context_overlap: Annotated[int, AfterValidator(_less_than_context_frames)] = _number(
+        "context_overlap",
+        "Frames shared by neighbouring windows; less than context_frames.",
         validate_default=True,
-        description="Frames shared by neighbouring windows, fewer than context_frames.",
     )
-    cfg: FiniteFloat = Field(
-        _DEFAULTS.cfg, ge=0, le=10, description="Guidance scale of the diffusion. The preview has none."
-    )
-    steps: int = Field(_DEFAULTS.steps, ge=1, le=100, description="Diffusion steps. The preview has none.")
+    cfg: FiniteFloat = _number("cfg", "Guidance scale of the diffusion; no effect on the preview.")
+    steps: int = _number("steps", "Diffusion steps; no effect on the preview.")
     sample_rate: int = Field(
         16_000,
         ge=8_000,
         le=48_000,
         description="Accepted for compatibility, without effect: speech is always analysed at 16 kHz, "
-        "and the video carries the sound of the upload.",
+        "and the video has the sound of the upload.",
     )
-    fps: int = Field(_DEFAULTS.fps, ge=1, le=60, description="Frames per second of the video.")
+    fps: int = _number("fps", "Frames per second of the video.")
     device: Literal["cuda", "cpu"] = Field(
         "cuda",
-        description="Accepted for compatibility: the replica's own device runs, and a difference is a "
-        "warning in the task.",
+        description="Accepted for compatibility, without effect: the engine uses the device it was deployed "
+        "on, and the task warns of a difference.",
     )
     engine: Annotated[str, AfterValidator(_known_engine)] = Field(
         AUTO,
-        description="What makes the video: echomimic, or preview for a quick draft; auto is the best one "
+        description="What makes the video: echomimic, or preview for a quick draft; auto takes the best one "
         "that is deployed.",
         json_schema_extra=lambda schema: schema.update(enum=list(engine_choices())),
     )
 
-    priority: int = Field(0, ge=-100, le=100, description="Higher starts first; equal ones first come.")
+    priority: int = Field(
+        0,
+        ge=-100,
+        le=100,
+        description="Tasks with a higher priority start first; equal ones in the order they came.",
+    )
 
     webhook_url: str | None = Field(
-        None, description="Who is told of the task's end: an http or https URL of a public address."
+        None,
+        description="Where to send a message when the task ends: an http or https URL of a public address.",
     )
 
     def request(self, idempotency_key: str | None) -> VideoRequest:
-        """What the client asks for, apart from the form."""
+        """What the client asks for, without the form."""
         known = type(self).model_fields
         chosen = {
             name for name in self.model_fields_set & known.keys() if known[name].annotation is not UploadFile
@@ -132,16 +126,16 @@ class GenerateVideoForm(BaseModel):
             device=self.device,
             priority=self.priority,
             webhook_url=self.webhook_url,
-            warnings=self.warnings(),
+            notices=self.notices(),
             idempotency_key=idempotency_key,
         )
 
-    def warnings(self) -> tuple[str, ...]:
-        """What the task should say about fields that were sent and mean nothing here."""
+    def notices(self) -> tuple[Notice, ...]:
+        """What the task says about the unknown fields that were sent."""
         names = sorted(self.model_extra or {})
-        told = [f"unknown field {name[:IGNORED_NAME_LENGTH]!r} was ignored" for name in names[:IGNORED_TOLD]]
+        told = [Notice.of("unknown_field", name=name[:IGNORED_NAME_LENGTH]) for name in names[:IGNORED_TOLD]]
         more = len(names) - len(told)
-        return (*told, f"{more} more unknown fields were ignored") if more else tuple(told)
+        return (*told, Notice.of("more_unknown_fields", count=more)) if more else tuple(told)
 
 
 def allowed_values(field_name: str) -> str | None:

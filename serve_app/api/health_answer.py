@@ -1,4 +1,4 @@
-"""What `GET /health` tells of the service, from what the task manager saw of it."""
+"""The answer of `GET /health`, from what the task manager last saw."""
 
 from collections.abc import Mapping
 
@@ -9,12 +9,12 @@ from serve_app.task import TaskStatus
 
 
 def health_answer(choice: EngineChoice, health: Health, counts: Mapping[TaskStatus, int]) -> HealthResponse:
-    """What a client is told of the service.
+    """The state of the service.
 
     Args:
         choice: which engines are deployed.
-        health: what was last seen of their deployments.
-        counts: how many tasks are pending and how many processing.
+        health: the last seen state of their deployments.
+        counts: how many tasks are pending, and how many are processing.
     """
     left_out = {
         name: EngineHealth(0, ready=False, reason=f"not deployed: {why}")
@@ -32,7 +32,7 @@ def health_answer(choice: EngineChoice, health: Health, counts: Mapping[TaskStat
 
 
 def unready_answer(choice: EngineChoice, reason: str) -> HealthResponse:
-    """What a client is told when nothing is known of the engines."""
+    """The answer when nothing is known about the engines."""
     return HealthResponse(
         ready=False, reason=reason, engine=choice.default, engines={}, pending=0, processing=0
     )

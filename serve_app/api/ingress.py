@@ -1,4 +1,4 @@
-"""The deployment that speaks REST; stateless, any number of replicas."""
+"""The deployment that serves the REST interface: stateless, with any number of replicas."""
 
 import asyncio
 
@@ -25,17 +25,17 @@ class Ingress:
 
     Args:
         settings: the builder's arguments.
-        choice: which engines are deployed, and why one is not.
-        engines: the engine deployments; Serve deploys what an ingress depends on. Work reaches them
-            through the task manager alone.
+        choice: which engines are deployed, and why others are not.
+        engines: the engine deployments, because Serve deploys what an ingress depends on. They get work
+            only from the task manager.
 
     Raises:
-        ConfigError: others could reach the service without a key.
+        ConfigError: other machines could reach the service without an API key.
     """
 
     async def __init__(self, settings: Settings, choice: EngineChoice, *engines: DeploymentHandle):  # type: ignore[misc]  # Serve awaits it
         keep_on_loopback()
-        # The builder has looked already, unless it ran before Serve did.
+        # The builder has checked it already, unless it ran before Serve was started.
         if host := await asyncio.to_thread(listening_host):
             check_exposure(settings, host)
         self._settings = settings
@@ -44,9 +44,9 @@ class Ingress:
         await self._manager.ensure()
 
     async def check_health(self) -> None:
-        """Called by Serve every few seconds; a manager that could not start gets another go.
+        """Called by Serve every few seconds; starts a manager that could not start before.
 
-        Accepted tasks wait for it also while no client asks for anything.
+        Accepted tasks need it even while no client sends a request.
         """
         await self._manager.start()
 

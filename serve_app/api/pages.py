@@ -1,4 +1,4 @@
-"""The pages for people: what the service is, and the interactive documentation of its API."""
+"""The pages for people: a landing page and the interactive API documentation."""
 
 import base64
 import hashlib
@@ -20,13 +20,13 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/")
 async def landing_page() -> HTMLResponse:
-    """What the service is."""
+    """The landing page."""
     return page(_LANDING_PAGE)
 
 
 @router.get("/docs")
 async def documentation(request: Request) -> HTMLResponse:
-    """The routes, to be tried out."""
+    """The interactive API documentation."""
     app, root = request.app, request.scope.get("root_path", "")
     swagger_ui = get_swagger_ui_html(
         openapi_url=f"{root}{app.openapi_url}",
@@ -39,7 +39,7 @@ async def documentation(request: Request) -> HTMLResponse:
 
 
 def page(html: str) -> HTMLResponse:
-    """An answer with a page that runs its own scripts and loads from this service, and nothing else."""
+    """A page that may run only its own scripts, and load only from this service."""
     policy = {
         "default-src": "'none'",
         "script-src": " ".join(["'self'", *_hashes(html, "script")]),
@@ -56,7 +56,7 @@ def page(html: str) -> HTMLResponse:
 
 
 def _hashes(html: str, tag: str) -> list[str]:
-    """The sources, as a policy names them, of the elements of this kind that have no attributes."""
+    """The policy's sources for the inline elements of this kind: those without attributes."""
     contents = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
     return [f"'sha256-{_base64_sha256(content)}'" for content in contents]
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from models.notices import Notice
 from serve_app.api.admission import IDEMPOTENCY_KEY, AdmittedRoute
 from serve_app.api.caller import RequestCaller
 from serve_app.api.error_responses import documented
@@ -14,6 +15,7 @@ from serve_app.api.form import GenerateVideoForm
 from serve_app.api.health_answer import health_answer, unready_answer
 from serve_app.api.service import RequestService
 from serve_app.api.video_response import video_response
+from serve_app.engines.choice import EngineChoice
 from serve_app.errors import (
     BodyTooLarge,
     HostNotAllowed,
@@ -30,9 +32,9 @@ from serve_app.tasks.actor import TaskManagerActor
 
 _HEALTH_TIMEOUT_S = 3.0
 
-_REMOVED: dict[int | str, Any] = {204: {"description": "The task was finished, and is removed."}}
+_REMOVED: dict[int | str, Any] = {204: {"description": "The task was finished and has been removed."}}
 
-# What stands before every route.
+# From the middleware before every route.
 _BEFORE = documented(HostNotAllowed.status_code, BodyTooLarge.status_code)
 
 IdempotencyKey = Annotated[
@@ -41,7 +43,7 @@ IdempotencyKey = Annotated[
         alias=IDEMPOTENCY_KEY,
         min_length=1,
         max_length=255,
-        description="The same key with the same request gives the same task, however often it is sent.",
+        description="Repeating a request with its key gives the same task instead of another one.",
     ),
 ]
 
@@ -70,7 +72,7 @@ async def tasks(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> TaskListResponse:
-    """How all tasks stand, newest first."""
+    """List tasks, newest first."""
     before = None if cursor is None else int(cursor)
     page = await service.manager.call(TaskManagerActor.page, caller.sees, status, before, limit)
     return TaskListResponse.of(page, caller.sign_url)
@@ -78,26 +80,21 @@ async def tasks(
 
 @router.get("/task/{task_id}", responses=documented(404, 503))
 async def task(task_id: str, service: RequestService, caller: RequestCaller) -> TaskResponse:
-    """How a task stands."""
+    """Tell the state of a task."""
     snapshot = await service.manager.call(TaskManagerActor.snapshot, task_id, caller.sees)
-    answer = TaskResponse.of(snapshot, caller.sign_url)
-    why = service.choice.left_out.get(answer.engine)
-    if why is not None and answer.status is TaskStatus.PENDING:
-        # It was accepted by an earlier start of the service, which had the engine.
-        answer.warnings.append(f"waits for the engine {answer.engine!r}, which is not deployed: {why}")
-    return answer
+    return TaskResponse.of(snapshot, caller.sign_url, more=_waits_for(snapshot.task, service.choice))
 
 
 @router.delete("/task/{task_id}", response_model=TaskResponse, responses=_REMOVED | documented(404, 503, 507))
 async def delete(task_id: str, service: RequestService, caller: RequestCaller) -> TaskResponse | Response:
-    """Cancel a task that is not finished; remove a finished one with its files."""
-    # Decided here: Ray repeats a call whose answer got lost, and one that found its task cancelled by itself
-    # would remove it.
+    """Cancel an unfinished task; remove a finished one with its files."""
+    # Not in the manager: Ray repeats a call whose answer was lost, and the repeated one would find the task
+    # cancelled and remove it.
     known = (await service.manager.call(TaskManagerActor.snapshot, task_id, caller.sees)).task
     if not known.status.final:
         with contextlib.suppress(TaskFinished):
             return await cancel(task_id, service, caller)
-    # In this order: a full disk may have no room to write down that the task is gone.
+    # Files first: on a full disk the journal may have no room to record the removal.
     await asyncio.to_thread(service.storage.remove, task_id)
     await service.manager.call(TaskManagerActor.remove, task_id, caller.sees)
     return Response(status_code=204)
@@ -105,7 +102,7 @@ async def delete(task_id: str, service: RequestService, caller: RequestCaller) -
 
 @router.post("/task/{task_id}/cancel", responses=documented(404, 409, 503, 507))
 async def cancel(task_id: str, service: RequestService, caller: RequestCaller) -> TaskResponse:
-    """End a task that is not finished; it is failed then, with the error "cancelled"."""
+    """Cancel an unfinished task; its status becomes "failed", with the error "cancelled"."""
     snapshot = await service.manager.call(TaskManagerActor.cancel, task_id, caller.sees)
     return TaskResponse.of(snapshot, caller.sign_url)
 
@@ -119,20 +116,20 @@ async def cancel(task_id: str, service: RequestService, caller: RequestCaller) -
 async def download(
     task_id: str, service: RequestService, caller: RequestCaller, request: Request
 ) -> Response:
-    """The finished video. `HEAD` and `Range` are understood."""
+    """Download the finished video. Supports `HEAD` and `Range`."""
     known = (await service.manager.call(TaskManagerActor.snapshot, task_id, caller.sees)).task
     if known.video is None:
         raise TaskNotFinished(_why_no_video(known), field="task_id")
     try:
         video = await asyncio.to_thread(service.storage.video, task_id, known.video)
     except FileNotFoundError:
-        raise VideoGone(f"the video of task {task_id} is no longer kept", field="task_id") from None
+        raise VideoGone(f"the video of task {task_id} has been removed", field="task_id") from None
     return video_response(video, f"echomimic_{task_id}.mp4", request)
 
 
 @router.get("/health")
 async def health(service: RequestService) -> HealthResponse:
-    """Whether the service is ready for tasks and, if not, why."""
+    """Tell whether the service is ready for tasks and, if not, why."""
     if service.keys and not service.keys.readable:
         return unready_answer(service.choice, KeysUnavailable().message)
     try:
@@ -144,11 +141,19 @@ async def health(service: RequestService) -> HealthResponse:
     except (ManagerUnavailable, JournalUnavailable) as error:
         return unready_answer(service.choice, error.message)
     except (TimeoutError, asyncio.TimeoutError):
-        return unready_answer(service.choice, "the task manager does not answer")
+        return unready_answer(service.choice, "the task manager does not respond")
     return health_answer(service.choice, seen, counts)
+
+
+def _waits_for(task: Task, choice: EngineChoice) -> tuple[Notice, ...]:
+    """For a task that was accepted before a restart, when its engine was deployed."""
+    why = choice.left_out.get(task.engine)
+    if why is None or task.status is not TaskStatus.PENDING:
+        return ()
+    return (Notice.of("engine_not_deployed", engine=task.engine, reason=why),)
 
 
 def _why_no_video(task: Task) -> str:
     if task.status is TaskStatus.FAILED:
-        return f"task {task.id} is failed: {task.error}"
-    return f"task {task.id} is {task.status.value}; its video can be downloaded once it is completed"
+        return f"task {task.id} failed: {task.error}"
+    return f"task {task.id} is {task.status.value}; its video can be downloaded when it is completed"

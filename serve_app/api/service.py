@@ -1,4 +1,4 @@
-"""What the routes work with: made once for an application, found by every request."""
+"""What the routes work with: made once per application, found through each request."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -21,7 +21,7 @@ class Service:
         manager: where tasks are kept.
         storage: where uploads and videos are kept.
         submissions: how requests become tasks.
-        keys: who gets in; None where everybody does.
+        keys: the API keys; None while no key is needed.
     """
 
     choice: EngineChoice
@@ -32,7 +32,7 @@ class Service:
 
 
 def service_of(request: Request) -> Service:
-    """What stands behind the application that this request came to."""
+    """The service behind the application that received this request."""
     service: Service = request.app.state.service
     return service
 

@@ -1,4 +1,4 @@
-"""How a request for a video becomes a task, whichever front door it came through. Knows no form."""
+"""How a request for a video becomes a task. Knows nothing of forms: every front door comes through here."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from models.image import check_image
-from models.params import GenerationParams
+from models.notices import Notice
+from models.params import LIMITS, GenerationParams
+from models.progress import Progress
 from models.speech import check_audio
 from serve_app.api.caller import Caller
 from serve_app.api.upload_slots import UploadSlots
@@ -28,13 +30,13 @@ from serve_app.tasks import webhooks
 from serve_app.tasks.actor import TaskManagerActor
 from serve_app.tasks.manager_client import ManagerClient
 
-MAX_SEED = 2**32 - 1
+RANDOM_SEED = -1  # in a request: draw one
 
-# Uploads that a replica decodes at once: each may take the memory and time that `models` allow it.
+# Uploads that one replica decodes at the same time; `models` bounds the memory and time of each.
 _CHECKED_AT_ONCE = 2
 
-# Requests with uploads that a replica works on at once: half of what Serve lets in (app.py). The other half
-# is for those who ask how their tasks stand.
+# Requests with uploads that one replica handles at the same time: half of what Serve lets in (app.py). The
+# other half is for requests about tasks.
 _RECEIVED_AT_ONCE = 100
 _RECEIVED_AT_ONCE_PER_OWNER = 50
 
@@ -46,16 +48,16 @@ class VideoRequest:
     """What a client asks for.
 
     Attributes:
-        chosen: every choice that the client made itself, under its name in the REST contract: what is not
-            here has a default, which another release or another engine may have otherwise.
-        reference_image: the portrait, seekable; open until the request is accepted or refused.
-        audio_file: the speech, likewise.
-        engine: which engine is to make the video; `AUTO` for the best that is deployed.
-        device: where it is to run, "cuda" or "cpu".
-        priority: higher starts first.
-        webhook_url: who is to be told of the end.
-        warnings: what the task should say about choices that mean nothing here.
-        idempotency_key: the same for the same request, however often it is sent.
+        chosen: all values that the client sent, under their names in the REST contract, except the files.
+            The others have defaults, which depend on the engine and the release.
+        reference_image: the portrait, seekable, and open until the request is accepted or refused.
+        audio_file: the speech, also seekable and open.
+        engine: which engine makes the video; `AUTO` for the best one that is deployed.
+        device: which device the client asks for, "cuda" or "cpu".
+        priority: higher ones start first.
+        webhook_url: where to send a message when the task ends.
+        notices: what the task says about what was ignored.
+        idempotency_key: chosen by the client; a repeated request has the same.
     """
 
     chosen: Mapping[str, int | float | str | None]
@@ -65,26 +67,28 @@ class VideoRequest:
     device: str = "cuda"
     priority: int = 0
     webhook_url: str | None = None
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     idempotency_key: str | None = None
 
     def params(self, defaults: GenerationParams) -> GenerationParams:
-        """The numbers an engine needs.
+        """The parameters for the engine.
 
-        A random seed is drawn here, so that every attempt uses the same.
+        A random seed is drawn here, so that all attempts use the same.
 
         Args:
-            defaults: the numbers that the client did not choose.
+            defaults: for what the client did not choose.
         """
         known = GenerationParams.__dataclass_fields__
         numbers = {name: value for name, value in self.chosen.items() if name in known}
         params = replace(defaults, **numbers)  # type: ignore[arg-type]  # they were validated
-        return params if params.seed >= 0 else replace(params, seed=random.randint(0, MAX_SEED))
+        if params.seed != RANDOM_SEED:
+            return params
+        return replace(params, seed=random.randint(LIMITS.seed.least, LIMITS.seed.most))
 
     def fingerprint(self) -> str:
-        """The same for the same choices and files: a SHA-256 in hexadecimal digits. Reads both files.
+        """Identifies the chosen values and the files: a SHA-256 in hexadecimal digits. Reads both files.
 
-        Journals keep it: a later release must find the same.
+        It is kept in the journal, so a later release must compute the same.
         """
         digests = [_digest(self.reference_image), _digest(self.audio_file)]
         text = json.dumps([dict(self.chosen), digests], sort_keys=True)
@@ -92,7 +96,7 @@ class VideoRequest:
 
 
 class Submissions:
-    """The way of every request for a video into the journal.
+    """Turns requests for videos into tasks in the journal.
 
     Args:
         settings: the builder's arguments.
@@ -107,38 +111,38 @@ class Submissions:
         self._manager = manager
         self._storage = storage
         self._slots = UploadSlots(_RECEIVED_AT_ONCE, _RECEIVED_AT_ONCE_PER_OWNER)
-        # Threads of their own: uploads that wait to be decoded hold up no download.
+        # Threads of their own, so that uploads that wait to be decoded hold up no download.
         self._checks = ThreadPoolExecutor(_CHECKED_AT_ONCE, thread_name_prefix="upload-check")
 
     @contextlib.asynccontextmanager
     async def admit(self, caller: Caller, idempotency_key: str | None) -> AsyncIterator[None]:
-        """Refuse a request for which there is no room before its uploads are read; give others a slot.
+        """Refuse a request for which there is no room; give others an upload slot while the context lasts.
 
-        To be entered by every front door, and left when the request is answered.
+        Every front door enters it before it reads the uploads.
 
         Raises:
-            QueueFull: too many tasks wait, or too many uploads are being received.
+            QueueFull: the maximum number of tasks is waiting, or of uploads being received.
             StorageFull: the disk has no room for another task.
-            ManagerUnavailable, JournalUnavailable: nobody can say.
+            ManagerUnavailable, JournalUnavailable: it cannot be found out.
         """
         with self._slots.hold(caller.owner):
             await self._manager.call(TaskManagerActor.admit, caller.owner, idempotency_key)
             yield
 
     async def accept(self, request: VideoRequest, caller: Caller) -> SubmittedTask:
-        """Make a task of a request that was admitted, or find the one that it made when it came before.
+        """Make a task from an admitted request; a repeated request gets the task that it made before.
 
-        A caller that is cancelled, as when its client hangs up, stays until the task is accepted or
-        discarded: so long it has its slot, and its files are open.
+        When it is cancelled, as by a client that disconnects, it ends only after the task was accepted or
+        discarded: until then the files must stay open, and the upload slot stays taken.
 
         Raises:
-            InputError: an upload is not what it should be.
-            InvalidRequest: the engine is not deployed, or the webhook leads nowhere.
-            IdempotencyKeyReused: the key came with another request before.
-            QueueFull, StorageFull: there is no room any more.
-            ManagerUnavailable, JournalUnavailable: the task cannot be written down, or perhaps it was.
+            InputError: an upload cannot be used.
+            InvalidRequest: the engine is not deployed, or the webhook URL is not allowed.
+            IdempotencyKeyReused: the key was used for a different request.
+            QueueFull, StorageFull: there is no room left.
+            ManagerUnavailable, JournalUnavailable: the task was not accepted, or perhaps it was.
         """
-        # What is refused now may have been accepted before, and its repetition still has an answer.
+        # A repeated request has an answer even if it would be refused now.
         if repeated := await self._repeated(request, caller):
             return SubmittedTask(task_id=repeated.id, status=repeated.status)
         await self._check_now(request)
@@ -149,7 +153,7 @@ class Submissions:
             await asyncio.wait([submitting])
 
     async def _repeated(self, request: VideoRequest, caller: Caller) -> Task | None:
-        """The task that the same request made before. Writes nothing: the disk may be full by now."""
+        """The task that the same request made before, if any. Writes nothing: the disk may be full by now."""
         key = request.idempotency_key
         if key is None or not await self._manager.call(TaskManagerActor.knows, caller.owner, key):
             return None
@@ -158,7 +162,7 @@ class Submissions:
         return await self._manager.call(TaskManagerActor.repeated, caller.owner, key, fingerprint)
 
     async def _check_now(self, request: VideoRequest) -> None:
-        """Refuse what depends on more than the request: on a name server, and on what is deployed."""
+        """Refuse what cannot be judged from the request alone: the engine and the webhook."""
         if request.engine in self._choice.left_out:
             reason = self._choice.left_out[request.engine]
             message = f"engine: {request.engine!r} is not deployed: {reason}"
@@ -167,7 +171,7 @@ class Submissions:
             resolving = webhooks.resolve(
                 request.webhook_url, allow_private=self._settings.allow_private_webhooks
             )
-            # Of a name server that does not answer nothing is known; each delivery asks it again.
+            # If the name server does not respond, the URL is accepted: each delivery checks it again.
             with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
                 await asyncio.wait_for(resolving, webhooks.TIMEOUT_S)
 
@@ -195,25 +199,25 @@ class Submissions:
             priority=request.priority,
             webhook_url=request.webhook_url,
             created_at=time.time(),
-            warnings=request.warnings,
+            progress=Progress(notices=request.notices),
             owner=caller.owner,
             idempotency_key=request.idempotency_key,
         )
 
     def _store(self, task_id: str, request: VideoRequest) -> str:
-        """Store both uploads, look whether they can be what they should be; returns the fingerprint."""
+        """Store and check both uploads; returns the fingerprint."""
         self._storage.save_upload(task_id, "reference_image", request.reference_image, check_image)
         self._storage.save_upload(task_id, "audio_file", request.audio_file, check_audio)
         return request.fingerprint()
 
 
 def _may_be_accepted(error: Exception) -> bool:
-    """Whether the task may be in the journal, and only the answer be missing; if not, its files are swept."""
+    """Whether the task may be in the journal although the answer was lost."""
     return isinstance(error, ManagerUnavailable) or (isinstance(error, JournalUnavailable) and error.unsure)
 
 
 def _digest(file: BinaryIO) -> str:
-    """The SHA-256 of a whole file, in hexadecimal digits; it is then at its start."""
+    """The SHA-256 of a whole file, in hexadecimal digits; leaves the file at its start."""
     digest = hashlib.sha256()
     file.seek(0)
     while chunk := file.read(_CHUNK_BYTES):

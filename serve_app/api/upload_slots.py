@@ -1,4 +1,4 @@
-"""How many uploads are received at once, so that other requests are answered in between."""
+"""Limits how many uploads are received at the same time, so that other requests are still answered."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ _RETRY_AFTER_S = 5
 
 
 class UploadSlots:
-    """Slots for requests that bring files.
+    """Slots for requests with uploads.
 
     Args:
-        total: slots in all.
-        per_owner: slots that one owner may hold; requests without an owner count towards the total only.
+        total: number of slots.
+        per_owner: maximum for one owner; requests without an owner are limited by the total only.
     """
 
     def __init__(self, total: int, per_owner: int):
@@ -24,10 +24,10 @@ class UploadSlots:
 
     @contextmanager
     def hold(self, owner: str | None) -> Iterator[None]:
-        """A slot for a request of this owner.
+        """Hold a slot for a request of this owner.
 
         Raises:
-            QueueFull: all slots are held, or all that this owner may hold.
+            QueueFull: all slots are taken, or the owner has the maximum.
         """
         held = self._held.total()
         if held >= self._total:

@@ -1,4 +1,4 @@
-"""Answers with a stored video: all of it, or the ranges of bytes that a request asks for (RFC 9110, 14)."""
+"""Sends a stored video: all of it, or the ranges of bytes that were requested (RFC 9110, section 14)."""
 
 import hashlib
 import re
@@ -14,26 +14,26 @@ from serve_app.storage.base import StoredVideo
 
 _MEDIA_TYPE = "video/mp4"
 
-# A thread reads each; nobody waits long for one, and no client holds much memory.
+# Each is read in a thread, and held in memory until the client has taken it.
 _CHUNK_BYTES = 64 * 1024
 
-# Nobody needs so many; whoever asks for more gets the whole.
+# No player asks for so many; a request for more gets the whole video.
 _MAX_RANGES = 100
 
-# First and last byte; with no first one, so many from the end. No video has more digits of bytes.
+# First and last byte; without a first one, the number of bytes at the end.
 _RANGE = re.compile(r"\s*([0-9]{0,18})\s*-\s*([0-9]{0,18})\s*")
 
 
 def video_response(video: StoredVideo, filename: str, request: Request) -> Response:
-    """The answer to a GET or HEAD request for a video, which is read while it is sent.
+    """The response to a GET or HEAD request for a video, which is read while it is sent.
 
     Args:
-        video: what is sent.
-        filename: what a browser calls it, in ASCII.
-        request: may ask for ranges, and only if the video is the one that the client has begun to load.
+        video: the video.
+        filename: the name under which a browser saves it, in ASCII.
+        request: its Range and If-Range headers count.
 
     Raises:
-        HTTPException: 400 for a Range header that cannot be understood, 416 for ranges beyond the end.
+        HTTPException: 400 for a malformed Range header, 416 for a range that starts after the end.
     """
     headers = {
         "Accept-Ranges": "bytes",
@@ -65,7 +65,7 @@ def _etag(video: StoredVideo) -> str:
 
 
 def _wanted(sent: Mapping[str, str], answered: Mapping[str, str], size: int) -> list[range]:
-    """The ranges that are asked for; none where the whole video is."""
+    """The requested ranges; none for the whole video."""
     if "range" not in sent:
         return []
     if sent.get("if-range", answered["ETag"]) not in (answered["ETag"], answered["Last-Modified"]):
@@ -74,29 +74,31 @@ def _wanted(sent: Mapping[str, str], answered: Mapping[str, str], size: int) -> 
 
 
 def _parse(header: str, size: int) -> list[range]:
-    """The ranges in a Range header, those that touch or overlap as one."""
+    """The ranges of a Range header; those that touch or overlap are merged."""
     unit, _, listed = header.partition("=")
     if unit.strip().lower() != "bytes":
-        raise HTTPException(400, f"the Range header has the unit {unit!r:.100}, and not 'bytes'")
+        raise HTTPException(400, f"the unit of the Range header is {unit!r:.100}; only 'bytes' is supported")
     parts = listed.split(",")
     if len(parts) > _MAX_RANGES:
         return []
     found = [_RANGE.fullmatch(part) for part in parts]
     bounds = [match.groups() for match in found if match and any(match.groups())]
     if not bounds:
-        raise HTTPException(400, f"the Range header {header!r:.100} names no range")
+        raise HTTPException(400, f"the Range header {header!r:.100} contains no range")
     return _merged([_resolved(first, last, size) for first, last in bounds])
 
 
 def _resolved(first: str, last: str, size: int) -> range:
-    """A range of a video with so many bytes."""
+    """One range as positions in a video of this size."""
     if not first:
         wanted = range(max(size - int(last), 0), size)
     else:
         wanted = range(int(first), min(int(last) + 1, size) if last else size)
     if wanted.start >= size:
         raise HTTPException(
-            416, f"the video ends after {size} bytes", headers={"Content-Range": f"bytes */{size}"}
+            416,
+            f"the range starts after the end of the video, which has {size} bytes",
+            headers={"Content-Range": f"bytes */{size}"},
         )
     if not wanted:
         raise HTTPException(400, f"the range {first}-{last} ends before it begins")
@@ -125,7 +127,7 @@ def _read(video: StoredVideo, wanted: range) -> Iterator[bytes]:
 
 
 def _multipart(video: StoredVideo, ranges: list[range], headers: dict[str, str]) -> Iterator[bytes]:
-    """Several ranges as one body; the headers say so."""
+    """Several ranges as one body; sets the headers that describe it."""
     boundary = secrets.token_hex(13)
     heads = [
         f"--{boundary}\r\nContent-Type: {_MEDIA_TYPE}\r\n"

@@ -1,6 +1,6 @@
-"""What runs and, where something does not, why.
+"""Which engines run and, where one does not, why.
 
-Serve leaves its own message empty when a replica finds no place.
+Serve itself says nothing when no node can hold a replica.
 """
 
 import re
@@ -57,7 +57,7 @@ def listening_host() -> str | None:
 def diagnose(
     status: DeploymentStatusOverview, needs: EngineSettings, nodes: Sequence[Mapping[str, Any]]
 ) -> EngineHealth:
-    """Judge one engine's deployment.
+    """Say whether an engine takes tasks and, if not, why.
 
     Args:
         status: what Serve says of the deployment.

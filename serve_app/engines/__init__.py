@@ -2,4 +2,6 @@
 
 `app.py` and `api` come in, and the launcher, which asks the registry for names. Knows nothing of HTTP; what
 an engine computes is in `models`.
+
+Tested in `tests/serve_app/engines/test_replica.py`: `attempt`
 """

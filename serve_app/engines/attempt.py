@@ -4,9 +4,11 @@ import threading
 from dataclasses import replace
 
 from models.engine import Engine
-from models.pipeline import Progress, generate_video
+from models.notices import Notice
+from models.pipeline import generate_video
+from models.progress import Progress, Stage
 from serve_app.storage.base import Storage
-from serve_app.task import Stage, Task, TaskReport
+from serve_app.task import Task, TaskReport
 
 
 class Attempt:
@@ -28,13 +30,8 @@ class Attempt:
             task_id=task.id,
             attempt=task.attempt,
             counter=0,
-            stage=Stage.PREPARING,
-            progress=0.0,
             device=engine.device,
-            frames_requested=None,
-            frames_generated=0,
-            audio_seconds=None,
-            warnings=self._warnings(()),
+            progress=self._with_what_was_known(Progress(Stage.PREPARING)),
         )
 
     def run(self) -> str:
@@ -72,20 +69,21 @@ class Attempt:
         self._report = replace(
             self._report,
             counter=self._report.counter + 1,
-            stage=Stage(progress.stage),
-            progress=progress.fraction,
-            frames_requested=progress.frames_requested,
-            frames_generated=progress.frames_generated,
-            audio_seconds=progress.audio_seconds,
-            warnings=self._warnings(progress.warnings),
+            progress=self._with_what_was_known(progress),
         )
 
-    def _warnings(self, found: tuple[str, ...]) -> tuple[str, ...]:
-        """What was known at submission, the device, and what the pipeline found; each once."""
-        warnings = list(self._task.warnings)
+    def _with_what_was_known(self, progress: Progress) -> Progress:
+        """The notices of the task and of the device come before those of the pipeline, each sentence once."""
+        known = list(self._task.progress.notices)
         if not self._engine.device.startswith(self._task.requested_device):
-            warnings.append(
-                f"device {self._task.requested_device!r} was asked for; "
-                f"the {self._engine.name} engine ran on {self._engine.device!r}"
+            known.append(
+                Notice.of(
+                    "device_differs",
+                    requested=self._task.requested_device,
+                    engine=self._engine.name,
+                    device=self._engine.device,
+                )
             )
-        return tuple(dict.fromkeys([*warnings, *found]))
+        # By their sentences: of an earlier release's warnings there may be no more.
+        once = {notice.text: notice for notice in [*known, *progress.notices]}
+        return replace(progress, notices=tuple(once.values()))

@@ -5,7 +5,8 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from models.errors import Cancelled, DiskFull, GenerationError, InputError
+from models.errors import Cancelled, DiskFull, ExplainedError, InputError
+from models.notices import Notice
 from serve_app.cluster.replica_ports import keep_on_loopback
 from serve_app.engines.attempt import Attempt
 from serve_app.engines.registry import ENGINES, deployments
@@ -96,7 +97,7 @@ class EngineReplica:
         except Cancelled:
             logger.info("task %s: attempt %d stopped", task.id, task.attempt)
         except InputError as error:
-            await self._manager.call(TaskManagerActor.reject, task.id, task.attempt, describe(error))
+            await self._manager.call(TaskManagerActor.reject, task.id, task.attempt, error.notice)
         except Exception as error:
             full = isinstance(error, DiskFull) or is_disk_full(error)
             reason = await self._reason(task, error)
@@ -106,16 +107,16 @@ class EngineReplica:
             if not await self._manager.call(TaskManagerActor.complete, report, video):
                 self._storage.remove_video(task.id, video)
 
-    async def _reason(self, task: Task, error: Exception) -> str:
+    async def _reason(self, task: Task, error: Exception) -> Notice:
         """Why an attempt failed that nothing in its input is known to have caused."""
-        if isinstance(error, GenerationError):
-            return str(error)
+        if isinstance(error, ExplainedError):
+            return error.notice
         logger.error("task %s: attempt %d failed", task.id, task.attempt, exc_info=error)
         # A lost device counts as a failure of the task as well: the task may have caused it, and would
         # otherwise take down one replica after the other.
         if not await self._device_responds():
-            return f"{self._engine.device} stopped responding"
-        return "an unexpected error, see the log of the engine's replica"
+            return Notice.of("device_lost", device=self._engine.device)
+        return Notice.of("unexpected_error")
 
     async def _device_responds(self) -> bool:
         """A lost device stays lost: after an error such as an illegal access, CUDA is of no use."""
@@ -126,10 +127,3 @@ class EngineReplica:
                 logger.exception("%s stopped responding", self._engine.device)
                 self._device_lost = True
         return not self._device_lost
-
-
-def describe(error: InputError) -> str:
-    """An input error as the one text that a task has for it."""
-    told = error.allowed is None or error.allowed in error.message
-    allowed = "" if told else f" (allowed: {error.allowed})"
-    return f"{error.field}: {error.message}{allowed}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder with those above it, unless they are there; each is safely in its own."""
+    """Create a folder and its parents if they do not exist, and sync their names to disk."""
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
@@ -13,7 +13,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put a folder's names on the disk; on Windows folders cannot be opened, and need not be."""
+    """Sync the names in a folder to disk. Windows cannot open folders, and does not need it."""
     if os.name != "nt":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

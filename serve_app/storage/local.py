@@ -1,4 +1,4 @@
-"""A storage in a local folder, or one that all nodes share."""
+"""A storage in a folder, which all nodes of a cluster must share."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ from serve_app.errors import StorageFull
 from serve_app.storage.base import UploadName
 from serve_app.storage.durable import make_folder, sync_folder
 
-# The second is that of a user whose share of the disk is used up.
+# A full disk, and a user's quota that is used up.
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -38,7 +38,7 @@ class LocalUnfinishedVideo:
     path: Path
 
     def publish(self) -> str:
-        """Give it its final name, safely on the disk."""
+        """Sync it to disk and rename it."""
         with self.path.open("r+b") as file:
             os.fsync(file.fileno())
         published = self.path.with_suffix("")
@@ -65,7 +65,7 @@ class LocalStorage:
     def save_upload(
         self, task_id: str, name: UploadName, content: BinaryIO, check: Callable[[Path], None]
     ) -> None:
-        """Copy an upload to its place, and check it there."""
+        """Write an upload to its file and check that."""
         path = self._uploads / task_id / name
         try:
             make_folder(path.parent)
@@ -82,7 +82,7 @@ class LocalStorage:
 
     @contextmanager
     def upload(self, task_id: str, name: UploadName) -> Iterator[Path]:
-        """The upload itself; it costs no copy."""
+        """The file itself, not a copy."""
         yield self._uploads / task_id / name
 
     def remove_uploads(self, task_id: str) -> None:
@@ -91,7 +91,7 @@ class LocalStorage:
 
     @contextmanager
     def unfinished_video(self, task_id: str, attempt: int) -> Iterator[LocalUnfinishedVideo]:
-        """A file beside those that were published."""
+        """A file beside the published videos."""
         path = self._videos / task_id / f"attempt-{attempt}.mp4.part"
         make_folder(path.parent)
         try:
@@ -110,7 +110,7 @@ class LocalStorage:
         self._videos.joinpath(task_id, name).unlink(missing_ok=True)
 
     def remove_other_videos(self, task_id: str, published: str | None) -> None:
-        """Remove what attempts left behind, except the video with this name."""
+        """Remove all that attempts left, except the published video with this name."""
         if published is None:
             shutil.rmtree(self._videos / task_id, ignore_errors=True)
             return
@@ -145,12 +145,12 @@ class LocalStorage:
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether this is how the system says that there is no room for a file."""
+    """Whether an error says that the disk has no room for a file."""
     return isinstance(error, OSError) and error.errno in _DISK_FULL
 
 
 def _task_folders(parent: Path) -> Iterator[str]:
-    """Names of folders; only those that can be a task's, whatever else somebody keeps there."""
+    """The names of task folders; other files and folders are not ours."""
     if parent.is_dir():
         yield from (folder.name for folder in parent.iterdir() if _is_task_id(folder.name))
 

@@ -1,4 +1,4 @@
-"""Small files that only their owner may read, whole or not there at all, also after a power cut."""
+"""Small files that only their owner may read; complete or not there at all, even after a power cut."""
 
 import contextlib
 import os
@@ -10,9 +10,9 @@ from serve_app.storage.durable import make_folder, sync_folder
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write the file, mode 0600; a reader sees the old content or the new.
+    """Write a file with mode 0600; readers see the old content or the new.
 
-    It keeps its owner, as far as we may give it away: root changes what a service of another user reads.
+    It keeps its owner if permitted: root may change a file that a service of another user reads.
     """
     with _temporary(path, content) as temporary:
         if path.exists():
@@ -22,14 +22,14 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def create(path: Path, content: bytes) -> bytes:
-    """Write the file, mode 0600, unless it is there; returns what it holds.
+    """Write a file with mode 0600 unless it exists; returns its content.
 
-    Of several processes that create it at the same time, all return what one of them wrote.
+    If several processes create it at the same time, all return the content that one of them wrote.
     """
-    # A full disk has no room for the temporary file of one that need not be written.
+    # Checked first, because a full disk has no room for the temporary file.
     if not path.exists():
         with _temporary(path, content) as temporary, contextlib.suppress(FileExistsError):
-            # A link, unlike a file opened for writing, appears with its content.
+            # A link appears with its content, unlike a file that is opened for writing.
             os.link(temporary, path)
         sync_folder(path.parent)
     return path.read_bytes()

@@ -54,6 +54,10 @@ class ActiveTasks:
             return None
         return task
 
+    def held_by(self, ticket_id: str) -> Task | None:
+        """The task that this ticket claimed, if it is being worked on."""
+        return next((task for task in self.processing() if task.ticket_id == ticket_id), None)
+
     def pending(self, engine: str) -> Iterator[Task]:
         """What waits for this engine, in the order in which it starts."""
         return (self._tasks[task_id] for task_id in self._queues[engine])

@@ -1,31 +1,27 @@
-"""The task manager as a detached Ray actor.
-
-For every task that could start, one *ticket* waits in the queue of the engine's deployment. It
-carries nothing but its id: the replica that gets it claims the best task of that moment. So Serve's
-own autoscaler sees the depth of the queue, and the order is the manager's.
-"""
+"""The task manager as a detached Ray actor, with tickets in Serve's queues and an eye on the application."""
 
 import asyncio
+import functools
 import logging
 import os
-import uuid
-from collections.abc import Coroutine, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Concatenate, ParamSpec, TypeVar
 
 import ray
-from ray.exceptions import ActorDiedError, RayActorError, RayError
+from ray.exceptions import ActorDiedError, RayError
 from ray.serve.schema import ApplicationStatus
 
-from serve_app.cluster.handles import waiting_handle
 from serve_app.cluster.health import Health, examine
 from serve_app.errors import ApiError
-from serve_app.settings import APP_NAME, Settings
+from serve_app.settings import Settings
 from serve_app.storage.local import LocalStorage
 from serve_app.task import Task, TaskReport
 from serve_app.tasks.journal import Journal
 from serve_app.tasks.manager import TaskManager
 from serve_app.tasks.notifier import Notifier
+from serve_app.tasks.overview import Overview
 from serve_app.tasks.sweeper import Sweeper
+from serve_app.tasks.tickets import Tickets
 from serve_app.tasks.webhooks import load_secret
 
 # Raised with every change to the manager: the actor outlives the application, and newer code replaces it.
@@ -36,11 +32,40 @@ _SWEEP_PERIOD_S = 60.0
 _NOTIFICATION_PERIOD_S = 1.0
 _OBSERVATION_TIMEOUT_S = 10.0
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 logger = logging.getLogger("ray.serve")
 
 
-class TaskManagerActor(TaskManager):
-    """The manager, with tickets in Serve's queues and a watch over the application.
+def _of_manager(
+    method: Callable[Concatenate[TaskManager, P], R],
+) -> Callable[Concatenate["TaskManagerActor", P], R]:
+    """The actor's method of the same name: that of its manager."""
+
+    @functools.wraps(method)
+    def call(actor: "TaskManagerActor", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return method(actor._manager, *args, **kwargs)
+
+    return call
+
+
+def _of_overview(
+    method: Callable[Concatenate[Overview, P], R],
+) -> Callable[Concatenate["TaskManagerActor", P], R]:
+    """The actor's method of the same name: that of its manager's overview."""
+
+    @functools.wraps(method)
+    def call(actor: "TaskManagerActor", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return method(actor._manager.overview, *args, **kwargs)
+
+    return call
+
+
+class TaskManagerActor:
+    """What other processes may ask of the manager, and what it does by itself.
+
+    Replicas and ingresses of the release before this one call these methods too, by their names.
 
     Args:
         settings: the builder's arguments.
@@ -48,27 +73,28 @@ class TaskManagerActor(TaskManager):
     """
 
     async def __init__(self, settings: Settings, deployments: Mapping[str, str]):  # type: ignore[misc]  # Ray awaits it, in the actor's event loop
-        storage = LocalStorage(settings.data_dir)
-        super().__init__(
-            Journal(settings.journal_url),
-            # We are on the head node, which lives as long as its cluster.
-            name=ray.get_runtime_context().get_node_id(),
-            lease_s=settings.lease_s,
-            stall_timeout_s=settings.stall_timeout_s,
-            max_failures=settings.max_failures,
-            max_pending=settings.max_pending,
-            max_pending_per_owner=settings.max_pending_per_key,
-            has_room=lambda: storage.has_room(settings.min_free_bytes),
-        )
-        self._sweeper = Sweeper(self._journal, storage, settings.keep_tasks_s, settings.keep_uploads_s)
         self._settings = settings
         self._deployments = deployments
-        self._waiting_tickets: dict[str, set[str]] = {engine: set() for engine in deployments}
         self._health = Health()
+        storage = LocalStorage(settings.data_dir)
+        journal = Journal(settings.journal_url)
+        self._manager = TaskManager(
+            journal,
+            settings,
+            # We are on the head node, which lives as long as its cluster.
+            name=ray.get_runtime_context().get_node_id(),
+            has_room=lambda: storage.has_room(settings.min_free_bytes),
+        )
+        self._tickets = Tickets(self._manager, deployments)
+        self._sweeper = Sweeper(journal, storage, settings.keep_tasks_s, settings.keep_uploads_s)
         secret = load_secret(settings.data_dir / "webhook_secret")
-        self._notifier = Notifier(self._journal, secret, settings.allow_private_webhooks)
-        loops = (self._supervise, self._sweep, self._notify)
-        self._background = {asyncio.create_task(loop()) for loop in loops}
+        self._notifier = Notifier(journal, secret, settings.allow_private_webhooks)
+        # The event loop itself holds its tasks only weakly.
+        self._loops = [
+            asyncio.create_task(every(_SUPERVISION_PERIOD_S, self._supervise, "supervision of the tasks")),
+            asyncio.create_task(every(_SWEEP_PERIOD_S, self._sweep, "removal of old files")),
+            asyncio.create_task(every(_NOTIFICATION_PERIOD_S, self._notify, "sending of webhooks")),
+        ]
 
     def identity(self) -> tuple[int, tuple[Settings, Mapping[str, str]]]:
         """The version of this actor's code and the arguments it was started with.
@@ -81,52 +107,47 @@ class TaskManagerActor(TaskManager):
         """What was last seen of the application and its replicas."""
         return self._health
 
+    admit = _of_manager(TaskManager.admit)
+    knows = _of_overview(Overview.knows)
+    repeated = _of_overview(Overview.repeated)
+    snapshot = _of_overview(Overview.snapshot)
+    page = _of_overview(Overview.page)
+    counts = _of_overview(Overview.counts)
+    cancel = _of_manager(TaskManager.cancel)
+    remove = _of_manager(TaskManager.remove)
+    report = _of_manager(TaskManager.report)
+    reject = _of_manager(TaskManager.reject)
+    lose = _of_manager(TaskManager.lose)
+
     def submit(self, task: Task) -> Task:
         """See `TaskManager.submit`; a ticket goes out at once."""
-        task = super().submit(task)
-        self._issue_tickets()
-        return task
+        accepted = self._manager.submit(task)
+        self._tickets.issue()
+        return accepted
 
     def claim(self, ticket_id: str, engine: str) -> Task | None:
         """See `TaskManager.claim`."""
-        self._waiting_tickets[engine].discard(ticket_id)
-        return super().claim(ticket_id, engine)
+        self._tickets.arrived(ticket_id)
+        return self._manager.claim(ticket_id, engine)
 
     def complete(self, report: TaskReport, video: str) -> bool:
-        """See `TaskManager.complete`."""
-        accepted = super().complete(report, video)
-        self._issue_tickets()
+        """See `TaskManager.complete`; the next ticket goes out at once."""
+        accepted = self._manager.complete(report, video)
+        self._tickets.issue()
         return accepted
 
     async def _supervise(self) -> None:
-        while True:
-            try:
-                self.refresh()
-                self.expire()
-                self._issue_tickets()
-                await self._observe()
-            except ApiError as error:
-                logger.warning("the tasks are not supervised: %s", error.message)
-            except Exception:
-                logger.exception("supervision of the tasks failed; it goes on")
-            await asyncio.sleep(_SUPERVISION_PERIOD_S)
+        self._manager.refresh()
+        self._manager.expire()
+        self._tickets.issue()
+        await self._observe()
 
     async def _sweep(self) -> None:
-        while True:
-            try:
-                await asyncio.to_thread(self._sweeper.sweep)
-            except Exception:
-                logger.exception("old files could not be removed; another time")
-            await asyncio.sleep(_SWEEP_PERIOD_S)
+        await asyncio.to_thread(self._sweeper.sweep)
 
     async def _notify(self) -> None:
-        while True:
-            try:
-                if self._leadership.leading:
-                    await self._notifier.notify()
-            except Exception:
-                logger.exception("webhooks could not be sent; another time")
-            await asyncio.sleep(_NOTIFICATION_PERIOD_S)
+        if self._manager.leadership.leading:
+            await self._notifier.notify()
 
     async def _observe(self) -> None:
         try:
@@ -143,32 +164,22 @@ class TaskManagerActor(TaskManager):
             self._health = Health()
             return
         # An application that goes away waits for its replicas: have them hand their work back.
-        self.hand_out(self._health.application not in (None, ApplicationStatus.DELETING))
+        self._manager.hand_out(self._health.application not in (None, ApplicationStatus.DELETING))
 
-    def _issue_tickets(self) -> None:
-        for engine, deployment in self._deployments.items():
-            tickets = self._waiting_tickets[engine]
-            for _ in range(self.waiting(engine) - len(tickets)):
-                ticket_id = str(uuid.uuid4())
-                tickets.add(ticket_id)
-                self._spawn(self._follow(deployment, ticket_id))
 
-    async def _follow(self, deployment: str, ticket_id: str) -> None:
-        reason = "its replica ended without a result"
+async def every(period_s: float, step: Callable[[], Awaitable[None]], what: str) -> None:
+    """Take a step again and again, for ever; one that fails is logged and taken again like the others.
+
+    Args:
+        period_s: seconds between the end of a step and the next.
+        step: what to do.
+        what: the name of it in the log.
+    """
+    while True:
         try:
-            handle = waiting_handle(deployment, APP_NAME)
-            await handle.work.remote(ticket_id)
-        except RayActorError:
-            reason = "its replica died"
-        except Exception as error:
-            logger.warning("ticket %s of %s failed: %s", ticket_id, deployment, error)
-            reason = "its replica failed"
-        for tickets in self._waiting_tickets.values():
-            tickets.discard(ticket_id)
-        self.ticket_ended(ticket_id, reason)
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        # The event loop itself holds its tasks only weakly.
-        task = asyncio.create_task(coroutine)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+            await step()
+        except ApiError as error:
+            logger.warning("%s failed, next try in %g s: %s", what, period_s, error.message)
+        except Exception:
+            logger.exception("%s failed, next try in %g s", what, period_s)
+        await asyncio.sleep(period_s)

@@ -49,7 +49,8 @@ class Forecast:
 
     def _remaining(self, task: Task, now: float) -> float | None:
         elapsed = now - (task.started_at or now)
-        if task.progress >= _TELLING_PROGRESS:
-            return elapsed * (1 - task.progress) / task.progress
+        done = task.progress.fraction
+        if done >= _TELLING_PROGRESS:
+            return elapsed * (1 - done) / done
         mean = self._mean_seconds.get(task.engine)
         return None if mean is None else max(0.0, mean - elapsed)

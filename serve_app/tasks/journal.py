@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from models.params import GenerationParams
 from serve_app.errors import JournalUnavailable, StorageFull
 from serve_app.storage.durable import make_folder
-from serve_app.task import Stage, Task, TaskStatus
+from serve_app.task import Task, TaskStatus
 from serve_app.tasks.schema import managers, migrate, tasks
 
 logger = logging.getLogger("ray.serve")
@@ -51,7 +51,7 @@ class Journal:
             Of the parameters of a PostgreSQL connection, those it names win over ours.
 
     Raises:
-        RuntimeError: the database was written by a newer release.
+        RuntimeError: the database was written by a newer release, and needs one.
     """
 
     def __init__(self, url: str):
@@ -89,9 +89,12 @@ class Journal:
             The task with its new revision; None if another manager was faster, or removed it.
         """
         saved = replace(task, revision=task.revision + 1)
+        values = _to_values(saved)
+        # They never change, and a newer release may have written some that are unknown here.
+        del values["params"]
         same = (tasks.c.id == task.id, tasks.c.revision == task.revision)
         with self._begin() as connection:
-            changed = connection.execute(tasks.update().where(*same).values(_to_values(saved))).rowcount
+            changed = connection.execute(tasks.update().where(*same).values(values)).rowcount
         return saved if changed else None
 
     def delete(self, task_id: str) -> None:
@@ -244,10 +247,12 @@ def _set_sqlite_pragmas(connection: Any, _record: Any) -> None:
 
 
 def _to_values(task: Task) -> dict[str, Any]:
-    values = asdict(task)
+    """The columns of a task's row."""
+    values = task.flat()
     values["status"] = task.status.value
-    values["stage"] = task.stage.value if task.stage else None
-    values["warnings"] = list(task.warnings)
+    values["stage"] = values["stage"] and values["stage"].value
+    values["params"] = asdict(task.params)
+    values["warnings"] = list(values["warnings"])
     if task.sequence is None:
         del values["sequence"]
     return values
@@ -255,8 +260,12 @@ def _to_values(task: Task) -> dict[str, Any]:
 
 def _to_task(row: sa.Row[Any]) -> Task:
     values = dict(row._mapping)
-    values["params"] = GenerationParams(**values["params"])
     values["status"] = TaskStatus(values["status"])
-    values["stage"] = Stage(values["stage"]) if values["stage"] else None
-    values["warnings"] = tuple(values["warnings"])
-    return Task(**values)
+    values["params"] = _params(values["params"])
+    return Task.from_flat(values)
+
+
+def _params(stored: dict[str, Any]) -> GenerationParams:
+    """Those that this release knows; what is missing, an earlier one did not know."""
+    known = {field.name for field in fields(GenerationParams)}
+    return GenerationParams(**{name: value for name, value in stored.items() if name in known})

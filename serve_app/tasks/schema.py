@@ -1,4 +1,10 @@
-"""The tables of the task journal, and the way from those of earlier releases."""
+"""The tables of the task journal, and the way from those of earlier releases.
+
+Two numbers go with a journal: the version of its schema, and the lowest version that a release must know to
+work with it. While a step only adds what a release need not know (tables, and columns that may be NULL or
+have a default), releases of both versions can use the journal. A step after which they can't raises
+`MINIMUM_READER` to its own version.
+"""
 
 import itertools
 
@@ -6,7 +12,12 @@ import sqlalchemy as sa
 
 _metadata = sa.MetaData()
 
-_version = sa.Table("schema_version", _metadata, sa.Column("version", sa.Integer, primary_key=True))
+_version = sa.Table(
+    "schema_version",
+    _metadata,
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("minimum_reader", sa.Integer, nullable=False),
+)
 
 tasks = sa.Table(
     "tasks",
@@ -42,6 +53,8 @@ tasks = sa.Table(
     sa.Column("webhook_at", sa.Float, index=True),
     sa.Column("started_at", sa.Float),
     sa.Column("finished_at", sa.Float, index=True),
+    # Warnings and error as data; NULL where a release wrote them that had sentences only.
+    sa.Column("notices", sa.JSON(none_as_null=True)),
 )
 
 # Every manager that uses this journal; `epoch` rises in the order in which they came.
@@ -80,31 +93,47 @@ _STEPS = (
         "CREATE INDEX ix_tasks_finished_at ON tasks (finished_at)",
         "CREATE UNIQUE INDEX ix_tasks_owner_idempotency_key ON tasks (coalesce(owner, ''), idempotency_key)",
     ),
+    (
+        # Releases before this step refuse every journal that is newer than they are.
+        "ALTER TABLE schema_version ADD COLUMN minimum_reader INTEGER NOT NULL DEFAULT 3",
+        "ALTER TABLE tasks ADD COLUMN notices JSON",
+    ),
 )
 
 SCHEMA_VERSION = len(_STEPS) + 1
+MINIMUM_READER = 3
 
 
 def migrate(connection: sa.Connection) -> None:
     """Bring a journal of any earlier release, or an empty database, to the schema of this one.
 
     Raises:
-        RuntimeError: the journal was written by a newer release.
+        RuntimeError: the journal was written by a newer release, and needs one.
     """
     _version.create(connection, checkfirst=True)
     found = connection.execute(sa.select(_version.c.version)).scalar_one_or_none()
     if found is None:
         _metadata.create_all(connection)
-        connection.execute(_version.insert().values(version=SCHEMA_VERSION))
-        return
-    if found > SCHEMA_VERSION:
-        raise RuntimeError(
-            f"the task journal has schema version {found}, and this release knows versions up to "
-            f"{SCHEMA_VERSION}: a newer one wrote it"
-        )
-    if found == SCHEMA_VERSION:
-        return  # without a write, for which a full disk has no room
+        connection.execute(_version.insert().values(version=SCHEMA_VERSION, minimum_reader=MINIMUM_READER))
+    elif found < SCHEMA_VERSION:
+        _step_forward(connection, found)
+    elif found > SCHEMA_VERSION:
+        _check_readable(connection, found)
+    # Otherwise without a write, for which a full disk has no room.
+
+
+def _step_forward(connection: sa.Connection, found: int) -> None:
     # First of all: with this Python's sqlite3 begins the transaction that makes the steps one.
     connection.execute(_version.update().values(version=SCHEMA_VERSION))
     for statement in itertools.chain(*_STEPS[found - 1 :]):
         connection.execute(sa.text(statement))
+    connection.execute(_version.update().values(minimum_reader=MINIMUM_READER))
+
+
+def _check_readable(connection: sa.Connection, found: int) -> None:
+    minimum = connection.execute(sa.select(_version.c.minimum_reader)).scalar_one()
+    if minimum > SCHEMA_VERSION:
+        raise RuntimeError(
+            f"a newer release wrote the task journal: it has schema version {found} and needs a release that "
+            f"knows version {minimum}; this one knows versions up to {SCHEMA_VERSION}"
+        )

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import requests
 import schemathesis
@@ -88,7 +89,7 @@ class OddHeaders(HTTPAdapter):
         self._dice = random.Random(seed)
 
     def add_headers(self, request: requests.PreparedRequest, **_options: object) -> None:
-        sent = request.headers.get("Content-Type", "")
+        sent = str(request.headers.get("Content-Type", ""))
         if sent.startswith("multipart/form-data") and self._dice.random() < ODD_CHARSETS:
             request.headers["Content-Type"] = f"{sent}; charset={self._dice.choice(CHARSETS)}"
         if self._dice.random() < UNREADABLE_HEADERS:
@@ -115,7 +116,8 @@ class Requests:
 
     def send(self, count: int) -> Tally:
         """About so many, spread over every operation; never fewer."""
-        operations = [found.ok() for found in self._schema.get_all_operations()]
+        found: list[Any] = list(self._schema.get_all_operations())
+        operations: list[APIOperation] = [result.ok() for result in found]
         (form,) = (operation for operation in operations if operation.label == FORM)
         others = [operation for operation in operations if operation.label != FORM]
         self._send(form, GenerationMode.POSITIVE, round(count * VALID_FORMS))
@@ -127,7 +129,7 @@ class Requests:
             self._seed += 1
         return self.tally
 
-    def _send(self, operation: APIOperation, mode: GenerationMode, count: int) -> None:
+    def _send(self, operation: APIOperation, mode: Any, count: int) -> None:
         @seeded(self._seed)
         @settings(
             max_examples=count,
@@ -151,12 +153,13 @@ class Requests:
         form = case.operation.label == FORM and mode is GenerationMode.POSITIVE
         if form and self._dice.random() < USABLE_MEDIA:
             image = self._images[self._dice.random() < 0.1]
-            case.body |= {"reference_image": image, "audio_file": self._sound}
+            body: Any = case.body
+            body |= {"reference_image": image, "audio_file": self._sound}
             # The engines are not what is asked here, nor who would be told: nobody, by these URLs.
-            case.body |= {"width": 128, "height": 128, "length": 2, "engine": "preview"}
-            case.body.pop("webhook_url", None)
+            body |= {"width": 128, "height": 128, "length": 2, "engine": "preview"}
+            body.pop("webhook_url", None)
             if self._dice.random() < ODD_WEBHOOKS:
-                case.body["webhook_url"] = self._odd_url()
+                body["webhook_url"] = self._odd_url()
 
     def _odd_url(self) -> str:
         scheme, host, port, path = map(self._dice.choice, (SCHEMES, HOSTS, PORTS, PATHS))

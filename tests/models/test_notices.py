@@ -120,7 +120,7 @@ def uses() -> Iterator[tuple[str, set[str], str]]:
             if isinstance(node, ast.Call) and makes_a_notice(node.func) and node.args:
                 code, place = node.args[0], f"{path.relative_to(ROOT)}:{node.lineno}"
                 if isinstance(code, ast.Constant):
-                    yield code.value, set(names(node, dictionaries)) - {"field"}, place
+                    yield str(code.value), set(names(node, dictionaries)) - {"field"}, place
 
 
 def makes_a_notice(function: ast.expr) -> bool:

@@ -307,7 +307,9 @@ def test_the_engine_works_while_the_block_before_is_written(generate, monkeypatc
 
 def test_only_a_few_blocks_wait_for_the_encoder(generate, monkeypatch):
     """The video is never held whole in memory, however slow the encoder."""
-    engine, waiting, written = FadingEngine(block=1), [], []
+    engine = FadingEngine(block=1)
+    waiting: list[int] = []
+    written: list[int] = []
     write = VideoWriter.write
 
     def write_and_count(self, frames):

@@ -65,8 +65,8 @@ class _Question:
         self.face = face
 
     def __call__(self, reference: tuple[KeyValue, ...], *, guided: bool = False) -> Tensor:
-        told = {"audio": self.audio, "face": self.face, "reference": reference, "guided": guided}
-        return self.denoiser(self.sample, self.timestep, **told).transpose(1, 2)
+        inputs = {"audio": self.audio, "face": self.face, "reference": reference, "guided": guided}
+        return self.denoiser(self.sample, self.timestep, **inputs).transpose(1, 2)
 
 
 def _face(bench: Bench, arrays: Arrays) -> Tensor:

@@ -8,10 +8,14 @@ from PIL import Image
 from torch import Tensor
 
 from models.echomimic.latents import decode, encode
-from models.echomimic.networks.build import Networks
+from models.echomimic.networks.config import OFFICIAL, TINY
 from models.echomimic.pipeline import condition
-from models.echomimic.sampler import Conditioning, Sampling, denoise, schedule, starting_noise
+from models.echomimic.sampler import Conditioning, Step, denoising_steps, prepare_latents, schedule
 from models.echomimic.windows import windows
+from models.engine import Scene
+from models.params import GenerationParams
+from models.portrait import Portrait
+from models.speech import Speech
 from tests.parity.bench import Arrays, Bench, Facts, read_wav
 from tests.parity.rows import AnyRow, Broken, LeftOut, compare
 from tests.parity.rules import box_mask, picture
@@ -19,6 +23,7 @@ from tests.parity.rules import box_mask, picture
 LATENTS = 2e-5  # of the portrait
 VIDEO = 1e-4
 DECODE_BATCH = 4
+WINDOW_BATCH = 2  # so that several windows in a forward pass are compared as well
 
 POSE = "the pose pipelines are not part of this engine yet"
 SUM = "at cfg <= 1 the authors' base pipeline adds overlapping windows without dividing"
@@ -30,9 +35,8 @@ def rows(bench: Bench, stem: str) -> Iterator[AnyRow]:
     if facts["pipeline"] not in ("acc", "base"):
         yield LeftOut(stem, POSE)
         return
-    networks = bench.official if facts.get("config") == "full" else bench.tiny
     try:
-        task = _Task(bench, networks, facts, arrays)
+        task = _Task(bench, facts, arrays)
     except LookupError as error:
         yield Broken(f"{stem} signal", str(error))
         return
@@ -41,8 +45,9 @@ def rows(bench: Bench, stem: str) -> Iterator[AnyRow]:
         yield LeftOut(f"{stem} steps, latents and video", SUM)
         return
     latents = task.noise
-    for index, (velocity, latents) in enumerate(task.steps()):
-        yield from _kept(f"{stem} step {index}", task, index, velocity, latents)
+    for index, step in enumerate(task.steps()):
+        yield from _kept(f"{stem} step {index}", task, index, step)
+        latents = step.latents
     if "final_latents" in arrays:
         yield compare(f"{stem} final latents", latents, task.frame_major("final_latents"), task.drift)
     yield from _pictures(stem, task, latents)
@@ -52,41 +57,43 @@ def rows(bench: Bench, stem: str) -> Iterator[AnyRow]:
 class _Task:
     """A golden's input, put through the real preparation."""
 
-    def __init__(self, bench: Bench, networks: Networks, facts: Facts, arrays: Arrays):
+    def __init__(self, bench: Bench, facts: Facts, arrays: Arrays):
+        full = facts.get("config") == "full"
+        networks, architecture = (bench.official, OFFICIAL) if full else (bench.tiny, TINY)
         self.networks, self.facts, self.arrays = networks, facts, arrays
         self.image = _image(bench, facts, arrays)
-        self.conditioning: Conditioning = condition(
-            networks, self.image, _mask(facts, arrays), _pcm(bench, facts), facts["fps"], facts["L"]
-        )
+        self.params = _params(facts)
+        portrait = Portrait(self.image, _mask(facts, arrays), landmarks=None)
+        scene = Scene(portrait, Speech(_pcm(bench, facts)), self.params, facts["L"])
+        self.conditioning: Conditioning = condition(networks, scene)
         self.frames = len(self.conditioning.audio)
-        side = facts["H"] // 8, facts["W"] // 8
-        self.noise = starting_noise(self.frames, *side, facts["seed"])
+        self.noise = prepare_latents(architecture, self.params, self.frames)
         guided = facts["cfg"] > 1
         self.per_step = 2e-4 if guided else 1e-4
         self.drift = 4e-4 if guided else 1.5e-4
 
-    @property
-    def sampling(self) -> Sampling:
-        # Two windows a forward, so that batching is compared as well.
-        keys = ("steps", "cfg", "context_frames", "context_overlap")
-        return Sampling(**{key: self.facts[key] for key in keys}, window_batch=2)
-
-    def steps(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for step in denoise(self.networks.denoiser, self.conditioning, self.noise, self.sampling, _no_tick):
-            yield step.model_output, step.latents
+    def steps(self) -> Iterator[Step]:
+        task = self.networks.denoiser, self.conditioning, self.noise, self.params, _ignore
+        return denoising_steps(*task, window_batch=WINDOW_BATCH)
 
     def frame_major(self, key: str) -> np.ndarray:
         return _frames_first(self.arrays[key])
 
 
-def _kept(name: str, task: _Task, index: int, velocity: Tensor, latents: Tensor) -> Iterator[AnyRow]:
+def _params(facts: Facts) -> GenerationParams:
+    keys = ("steps", "cfg", "context_frames", "context_overlap", "fps", "seed")
+    known = {key: facts[key] for key in keys}
+    return GenerationParams(width=facts["W"], height=facts["H"], length=facts["L"], **known)
+
+
+def _kept(name: str, task: _Task, index: int, step: Step) -> Iterator[AnyRow]:
     """One step, where the golden keeps the steps."""
     if "step_model_output" in task.arrays:
         golden = _frames_first(task.arrays["step_model_output"][index])
-        yield compare(f"{name} model output", velocity, golden, task.per_step)
+        yield compare(f"{name} model output", step.model_output, golden, task.per_step)
     if "step_prev_sample" in task.arrays:
         golden = _frames_first(task.arrays["step_prev_sample"][index])
-        yield compare(f"{name} latents", latents, golden, task.drift)
+        yield compare(f"{name} latents", step.latents, golden, task.drift)
 
 
 def _prepared(stem: str, task: _Task) -> Iterator[AnyRow]:
@@ -159,5 +166,5 @@ def _frames_first(array: np.ndarray) -> np.ndarray:
     return array[0].swapaxes(0, 1)
 
 
-def _no_tick(_share: float) -> None:
+def _ignore(_share: float) -> None:
     pass

@@ -3,20 +3,39 @@
 import contextlib
 import itertools
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
-import sqlalchemy as sa
 
 from serve_app.tasks.journal import Journal
 from tests.fuzz.images import hostile_images
-from tests.postgres import programs, run_postgres
+from tests.postgres import Databases, execute, programs, run_postgres
+from tests.service import free_port, poll
 
-_numbers = itertools.count()
+
+@pytest.fixture(scope="session")
+def ray_address(
+    run_process: Callable[..., AbstractContextManager[psutil.Popen]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Where a Ray node with two GPUs listens, which are there in its books only.
+
+    Services that are started on it, one after the other, need not wait for Ray.
+    """
+    log = tmp_path_factory.mktemp("ray") / "ray.log"
+    port = free_port()
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-gpus=2"]
+    command += [f"--port={port}", "--node-ip-address=127.0.0.1", "--include-dashboard=false"]
+    command += [f"--ray-client-server-port={free_port()}", "--disable-usage-stats"]
+    with run_process(command, log):
+        poll(lambda: "runtime started" in log.read_text(), 60)
+        yield f"127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="session")
@@ -35,18 +54,25 @@ def postgres_url(postgres_programs: Path) -> Iterator[str]:
         yield server.url
 
 
+@pytest.fixture(scope="session")
+def _databases(postgres_url: str) -> Databases:
+    return Databases(postgres_url)
+
+
+@pytest.fixture
+def new_database(_databases: Databases) -> Iterator[Callable[[], str]]:
+    """Gives the URL of an empty PostgreSQL database, as often as it is called."""
+    yield _databases.new
+    _databases.empty()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def journal_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """One after the other, the URL of an empty SQLite file and of an empty PostgreSQL database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'below' / 'tasks.db'}"
-    return _new_database(request.getfixturevalue("postgres_url"))
-
-
-@pytest.fixture
-def new_database() -> Callable[[str], str]:
-    """Makes an empty database on a PostgreSQL server: (URL of the server) -> URL of the database."""
-    return _new_database
+    url: str = request.getfixturevalue("new_database")()
+    return url
 
 
 @pytest.fixture
@@ -62,13 +88,12 @@ def small_journal_url(request: pytest.FixtureRequest, small_disk: Path) -> Itera
     if request.param == "sqlite":
         yield f"sqlite:///{small_disk / 'tasks.db'}"
         return
-    server_url = request.getfixturevalue("postgres_url")
+    server_url, databases = (request.getfixturevalue(name) for name in ("postgres_url", "_databases"))
     shutil.chown(small_disk, "postgres")
-    _execute(server_url, f"CREATE TABLESPACE small LOCATION '{small_disk}'")
-    database_url = _new_database(server_url)
-    yield f"{database_url}&options=-cdefault_tablespace=small"
-    _execute(server_url, f"DROP DATABASE {sa.make_url(database_url).database} WITH (FORCE)")
-    _execute(server_url, "DROP TABLESPACE small")
+    execute(server_url, f"CREATE TABLESPACE small LOCATION '{small_disk}'")
+    yield f"{databases.new()}&options=-cdefault_tablespace=small"
+    databases.empty()
+    execute(server_url, "DROP TABLESPACE small")
 
 
 @pytest.fixture
@@ -102,6 +127,8 @@ def slow_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Receiver(BaseHTTPRequestHandler):
     """Keeps what it is sent; /moved redirects, /broken fails, /slow answers byte by byte and never ends."""
 
+    server: "ReceiverServer"
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -125,27 +152,21 @@ class Receiver(BaseHTTPRequestHandler):
         pass
 
 
+class ReceiverServer(ThreadingHTTPServer):
+    """Tells what was received: path, headers and body of each message."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Receiver)
+        self.received: list[tuple[str, dict[str, str], bytes]] = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
 @pytest.fixture
-def receiver() -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    server.received = []
-    server.url = f"http://127.0.0.1:{server.server_port}"
+def receiver() -> Iterator[ReceiverServer]:
+    server = ReceiverServer()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield server
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-def _new_database(server_url: str) -> str:
-    name = f"tasks_{next(_numbers)}"
-    _execute(server_url, f"CREATE DATABASE {name}")
-    return server_url.replace("/postgres?", f"/{name}?")
-
-
-def _execute(server_url: str, statement: str) -> None:
-    engine = sa.create_engine(server_url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.text(statement))
-    engine.dispose()

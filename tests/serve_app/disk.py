@@ -3,6 +3,7 @@
 import contextlib
 from pathlib import Path
 
+from models.notices import Notice
 from serve_app.tasks.journal import Journal
 from tests.serve_app.new_tasks import new_task
 
@@ -19,4 +20,4 @@ def fill(disk: Path) -> Path:
 def write_much(journal: Journal) -> None:
     """More than what a database has set aside on a full disk."""
     for number in range(1000):
-        journal.add(new_task(f"task {number}", error="x" * 1000))
+        journal.add(new_task(f"task {number}", error=Notice.of("text", text="x" * 1000)))

@@ -2,8 +2,15 @@
 
 from typing import Any
 
+from models.notices import Notice
 from models.params import GenerationParams
-from serve_app.task import Stage, Task, TaskReport
+from models.progress import Progress, Stage
+from serve_app.task import Task, TaskReport
+
+A_WARNING = Notice.of("several_faces", count=2)
+
+DIED = Notice.of("replica_died")
+NO_ROOM = Notice.of("disk_full", reason="No space left on device")
 
 
 def new_task(task_id: str, **changes: Any) -> Task:
@@ -12,15 +19,7 @@ def new_task(task_id: str, **changes: Any) -> Task:
     return Task(id=task_id, **{**fields, **changes})
 
 
-def report_of(task: Task, counter: int = 1, **changes: Any) -> TaskReport:
+def report_of(task: Task, counter: int = 1, fraction: float = 0.5) -> TaskReport:
     """What a replica that works on this attempt reports."""
-    fields = {
-        "stage": Stage.GENERATING,
-        "progress": 0.5,
-        "device": "cpu",
-        "frames_requested": 100,
-        "frames_generated": 50,
-        "audio_seconds": 4.2,
-        "warnings": ("a warning",),
-    }
-    return TaskReport(task_id=task.id, attempt=task.attempt, counter=counter, **{**fields, **changes})
+    progress = Progress(Stage.GENERATING, fraction, 50, 100, 4.2, (A_WARNING,))
+    return TaskReport(task.id, task.attempt, counter, "cpu", progress)

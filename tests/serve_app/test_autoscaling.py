@@ -1,34 +1,24 @@
 """Replicas follow the queue: a cluster with two logical GPUs, engines pinned to one each."""
 
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import ray
 from ray import serve
 
-from tests.service import free_port, poll, run_launcher, run_service, started
+from tests.service import poll
 
 TASKS = 8
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    """A Ray node with two GPUs that exist in its books only; gives its address."""
-    folder = tmp_path_factory.mktemp("cluster")
-    port = free_port()
-    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-gpus=2"]
-    command += [f"--port={port}", "--node-ip-address=127.0.0.1", "--include-dashboard=false"]
-    command += [f"--ray-client-server-port={free_port()}", "--disable-usage-stats"]
-    with started(command, folder / "ray.log") as process:
-        poll(lambda: "runtime started" in (folder / "ray.log").read_text(), 60)
-        assert process.is_running()
-        address = f"127.0.0.1:{port}"
-        ray.init(address, namespace="test", log_to_driver=False)
-        yield address
-        ray.shutdown()
+@pytest.fixture
+def cluster(ray_address):
+    """The cluster, to which this process is connected."""
+    ray.init(ray_address, namespace="test", log_to_driver=False)
+    yield ray_address
+    serve.shutdown()  # it has ended, but its client in this process has not noticed
+    ray.shutdown()
 
 
 class Timeline:
@@ -89,14 +79,13 @@ def watch(service, image, audio, min_replicas):
 @pytest.mark.parametrize("min_replicas", [1, 0])
 @pytest.mark.timeout(600)
 def test_eight_tasks_at_once_start_a_second_replica_and_end_in_order(
-    cluster, tmp_path, astronaut_file, speech_file, min_replicas, capsys
+    run_service, cluster, tmp_path, astronaut_file, speech_file, min_replicas, capsys
 ):
     preview = {"min_replicas": min_replicas, "max_replicas": 2, "downscale_delay_s": 3}
     preview |= {"num_gpus": 1, "num_cpus": 0.1}
     with run_service(tmp_path, address=cluster, preview=preview) as service, capsys.disabled():
         print(f"\n{TASKS} tasks, from {min_replicas} replicas:")
         timeline, tasks = watch(service, astronaut_file, speech_file, min_replicas)
-    serve.shutdown()  # it has ended, but its client in this process has not noticed
 
     # From zero, Serve asks for a single replica first, and for more once that one runs.
     second_is_due = ("tasks accepted", 2) if min_replicas else ("replicas running", 1)
@@ -111,16 +100,16 @@ def test_eight_tasks_at_once_start_a_second_replica_and_end_in_order(
 
 @pytest.mark.timeout(400)
 def test_a_service_that_is_started_again_on_a_living_cluster_works(
-    cluster, tmp_path, astronaut_file, speech_file
+    run_service, ray_address, tmp_path, astronaut_file, speech_file
 ):
     for _ in range(2):
-        with run_service(tmp_path, address=cluster) as service:
+        with run_service(tmp_path, address=ray_address) as service:
             task = service.wait(service.submit(astronaut_file, speech_file, length=24))
             assert task["status"] == "completed"
 
 
 @pytest.mark.timeout(300)
-def test_a_replica_without_a_place_is_explained(tmp_path):
+def test_a_replica_without_a_place_is_explained(run_launcher, tmp_path):
     # By the launcher, which does not wait for Serve, which waits half a minute for such a replica to end.
     with run_launcher(tmp_path, until_ready=False, preview={"num_gpus": 5}) as service:
         health = poll(lambda: _unready_preview(service))

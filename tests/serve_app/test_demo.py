@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from serve_app.demo import DEFAULT_URL
+from serve_app.client import DEFAULT_URL
 from serve_app.launcher import ROOT
-from tests.service import PROMISED_END_S, poll, started
+from tests.service import PROMISED_END_S, poll
 
 DEMO = [sys.executable, "-m", "serve_app.demo"]
 
@@ -26,17 +26,20 @@ def free_demo_port():
 
 @pytest.mark.timeout(400)
 def test_it_makes_a_video_keeps_serving_and_ends_everything_it_started_in_ten_seconds(
-    free_demo_port, tmp_path, speech_file
+    run_process, free_demo_port, tmp_path
 ):
     video, log = tmp_path / "me.mp4", tmp_path / "demo.log"
     command = [*DEMO, "--out", str(video)]
-    with started(command, log, end_timeout_s=PROMISED_END_S) as demo:
+    with run_process(command, log, end_timeout_s=PROMISED_END_S) as demo:
         poll(lambda: "Ctrl-C ends it" in log.read_text() or demo.poll() is not None, 240)
         assert demo.poll() is None, log.read_text()
         assert demo.children(recursive=True)
     assert demo.returncode == 0
     assert video.read_bytes()[4:8] == b"ftyp"
-    assert "153 frames, 512×512, made by the preview engine on cpu" in log.read_text()
+    told = log.read_text()
+    assert "153 frames, 512×512, made by the preview engine on cpu" in told
+    assert told.count("Starting the service (it does not answer)\n") == 1
+    assert "\r" not in told
 
 
 def test_a_missing_file_is_told_before_anything_starts():

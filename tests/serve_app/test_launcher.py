@@ -9,7 +9,6 @@ import pytest
 from serve_app.launcher import ROOT
 from serve_app.task import TaskStatus
 from serve_app.tasks.journal import Journal
-from tests.service import run_launcher
 
 # Two replicas from the start, so that two tasks run side by side.
 REPLICAS = {"min_replicas": 2, "max_replicas": 2}
@@ -39,7 +38,7 @@ def in_journal(folder, task_ids):
 
 @pytest.mark.timeout(400)
 def test_each_signal_ends_a_busy_service_in_ten_seconds_and_its_work_goes_on_with_the_next_start(
-    tmp_path, astronaut_file, speech_file, slow_photo
+    run_launcher, tmp_path, astronaut_file, speech_file, slow_photo
 ):
     with run_launcher(tmp_path, signal.SIGINT, preview=REPLICAS) as service:
         large, small = submit_work(service, astronaut_file, speech_file)

@@ -12,18 +12,17 @@ from serve_app.storage.local import LocalStorage
 from serve_app.task import Task
 from serve_app.tasks.journal import Journal
 from tests.serve_app.stored import save_uploads
-from tests.service import poll, run_service
+from tests.service import poll
 
 # No node has so many: nothing is ever started.
 NO_REPLICA = {"num_cpus": 4096, "min_replicas": 0, "max_replicas": 1}
-
 
 # Made one after the other.
 ONE_REPLICA = {"min_replicas": 1, "max_replicas": 1}
 
 
 @pytest.fixture(scope="module")
-def crowded(tmp_path_factory, astronaut_file, speech_file, ffmpeg):
+def crowded(run_service, tmp_path_factory, astronaut_file, speech_file, ffmpeg):
     """A service in which 1,000 tasks wait, the maximum, for one that takes minutes; with their ids."""
     folder = tmp_path_factory.mktemp("crowded")
     ids = [str(uuid.uuid4()) for _ in range(1001)]
@@ -42,9 +41,11 @@ def crowded(tmp_path_factory, astronaut_file, speech_file, ffmpeg):
 
 
 @pytest.fixture
-def full(tmp_path):
+def full(run_service, ray_address, tmp_path):
     """A service on a disk without the room it wants."""
-    with run_service(tmp_path, until_ready=False, min_free_bytes=2**62, preview=NO_REPLICA) as service:
+    with run_service(
+        tmp_path, address=ray_address, until_ready=False, min_free_bytes=2**62, preview=NO_REPLICA
+    ) as service:
         poll(lambda: _answers(service))
         yield service
 

@@ -1,4 +1,4 @@
-"""Attention over space: within a frame, to the reference portrait, and to what is heard.
+"""Attention over space: within a frame, to the reference portrait, and to the audio.
 
 Knows nothing of time (that is `motion.py`) and nothing of where the reference comes from.
 """
@@ -19,7 +19,7 @@ SPATIAL_NORM_EPS = 1e-6  # Stable Diffusion's transformers; its resnets use 1e-5
 class KeyValue:
     """Keys and values of one attention layer, [batch, tokens, channels] each.
 
-    The heads are not yet apart: tokens are then whole rows, which are cheaper to join.
+    They are not split into heads yet: joining whole rows is cheaper.
     """
 
     key: Tensor
@@ -34,23 +34,23 @@ class KeyValue:
         )
 
     def halves(self) -> "tuple[KeyValue, KeyValue]":
-        """Of the batch."""
+        """The first and the second half of the batch."""
         (first_key, second_key), (first_value, second_value) = self.key.chunk(2), self.value.chunk(2)
         return KeyValue(first_key, first_value), KeyValue(second_key, second_value)
 
 
 @dataclass(frozen=True)
-class Conditions:
-    """What every block of a UNet is told besides its input; frames are folded into the batch.
+class BlockContext:
+    """What every block of a UNet gets besides its input; frames are folded into the batch.
 
     Attributes:
         time: [1, 4 × first channels], the embedded timestep.
         frames: how many consecutive batch items form one window of time.
-        audio: [batch, tokens, 384], of the conditional half alone where there are two; None in a net
-            that does not hear.
+        audio: [batch, tokens, 384], of the conditional half only where there are two; None in a network
+            without cross-attention.
         reference: one `KeyValue` per spatial self-attention, in the order the data meets them; None
-            where there is no portrait to look at.
-        guided: the first half of the batch is unconditional: it sees no portrait and hears silence.
+            without a portrait to attend to.
+        guided: the first half of the batch is unconditional: it attends to no portrait and to silent audio.
     """
 
     time: Tensor
@@ -73,7 +73,7 @@ class Attention(nn.Module):
 
     @property
     def silence(self) -> Tensor:
-        """What attending to all-zero tokens gives: without a bias their values are zero too."""
+        """The output for all-zero context tokens: without a bias their values are zero too."""
         return self.to_out[0].get_parameter("bias")
 
     def keys_values(self, context: Tensor) -> KeyValue:
@@ -81,83 +81,92 @@ class Attention(nn.Module):
         return KeyValue(self.to_k(context), self.to_v(context))
 
     def forward(self, x: Tensor, *attended: KeyValue) -> Tensor:
-        """Let each token of [batch, tokens, channels] look at `attended`; same shape.
+        """Let each token of [batch, tokens, channels] attend to `attended`; same shape.
 
         Several `attended` are for as many equal parts of the batch.
+
+        Raises:
+            ValueError: `attended` has another batch size, which would be broadcast.
         """
         queries = self.to_q(x).chunk(len(attended))
-        seen = [self._weigh(query, part) for query, part in zip(queries, attended, strict=True)]
-        return self.to_out(torch.cat(seen) if len(seen) > 1 else seen[0])
+        outputs = [self._attend(query, part) for query, part in zip(queries, attended, strict=True)]
+        return self.to_out(torch.cat(outputs) if len(outputs) > 1 else outputs[0])
 
-    def _weigh(self, query: Tensor, attended: KeyValue) -> Tensor:
+    def _attend(self, query: Tensor, attended: KeyValue) -> Tensor:
+        if query.shape[0] != attended.key.shape[0]:
+            raise ValueError(
+                f"the queries have a batch size of {query.shape[0]}, the keys one of {attended.key.shape[0]}"
+            )
         query, key, value = map(self._heads, (query, attended.key, attended.value))
-        seen = nn.functional.scaled_dot_product_attention(query, key, value)
-        return seen.transpose(1, 2).flatten(2)
+        output = nn.functional.scaled_dot_product_attention(query, key, value)
+        return output.transpose(1, 2).flatten(2)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention that also sees the reference, audio attention, feed-forward; residuals around each.
+    """Self-attention that includes the reference, cross-attention to audio, feed-forward; all with residuals.
 
     Args:
-        hears: False in the reference net, which has no audio attention.
+        cross_attention: False in the reference net, which has no audio.
     """
 
-    def __init__(self, architecture: Architecture, channels: int, *, hears: bool):
+    def __init__(self, architecture: Architecture, channels: int, *, cross_attention: bool):
         super().__init__()
         self.layer = 0  # position among the net's spatial self-attentions, set by the net
         self.norm1 = nn.LayerNorm(channels)
         self.attn1 = Attention(channels, architecture.heads)
-        if hears:
+        if cross_attention:
             self.norm2 = nn.LayerNorm(channels)
             self.attn2 = Attention(channels, architecture.heads, context_channels=AUDIO_CHANNELS)
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels, activation_fn="geglu")
 
-    def forward(self, x: Tensor, conditions: Conditions) -> Tensor:
+    def forward(self, x: Tensor, context: BlockContext) -> Tensor:
         """[batch, tokens, channels] to the same shape."""
-        x = x + self._look(self.norm1(x), conditions)
-        if conditions.audio is not None:
-            x = self._listen(x, conditions.audio, conditions.guided)
+        x = x + self._self_attention(self.norm1(x), context)
+        if context.audio is not None:
+            x = self._cross_attention(x, context.audio, context.guided)
         return x + self.ff(self.norm3(x))
 
-    def _look(self, x: Tensor, conditions: Conditions) -> Tensor:
-        seen = self.attn1.keys_values(x)
-        if conditions.reference is None:
-            return self.attn1(x, seen)
-        portrait = conditions.reference[self.layer]
-        if not conditions.guided:
-            return self.attn1(x, seen.followed_by(portrait))
-        alone, told = seen.halves()
-        return self.attn1(x, alone, told.followed_by(portrait))
+    def _self_attention(self, x: Tensor, context: BlockContext) -> Tensor:
+        own = self.attn1.keys_values(x)
+        if context.reference is None:
+            return self.attn1(x, own)
+        portrait = context.reference[self.layer]
+        if not context.guided:
+            return self.attn1(x, own.followed_by(portrait))
+        uncond, cond = own.halves()
+        return self.attn1(x, uncond, cond.followed_by(portrait))
 
-    def _listen(self, x: Tensor, audio: Tensor, guided: bool) -> Tensor:
+    def _cross_attention(self, x: Tensor, audio: Tensor, guided: bool) -> Tensor:
         if not guided:
-            return x + AUDIO_GAIN * self._heard(x, audio)
-        alone, told = x.chunk(2)
+            return x + AUDIO_GAIN * self._attend_to(audio, x)
+        uncond, cond = x.chunk(2)
         silence = self.attn2.silence
-        return torch.cat([alone + AUDIO_GAIN * silence, told + AUDIO_GAIN * self._heard(told, audio)])
+        return torch.cat([uncond + AUDIO_GAIN * silence, cond + AUDIO_GAIN * self._attend_to(audio, cond)])
 
-    def _heard(self, x: Tensor, audio: Tensor) -> Tensor:
+    def _attend_to(self, audio: Tensor, x: Tensor) -> Tensor:
         return self.attn2(self.norm2(x), self.attn2.keys_values(audio))
 
 
 class SpatialTransformer(nn.Module):
     """A transformer over the pixels of each frame, between two 1 × 1 convolutions."""
 
-    def __init__(self, architecture: Architecture, channels: int, *, hears: bool):
+    def __init__(self, architecture: Architecture, channels: int, *, cross_attention: bool):
         super().__init__()
         self.norm = nn.GroupNorm(architecture.norm_groups, channels, eps=SPATIAL_NORM_EPS)
         self.proj_in = nn.Conv2d(channels, channels, kernel_size=1)
-        self.transformer_blocks = nn.ModuleList([TransformerBlock(architecture, channels, hears=hears)])
+        self.transformer_blocks = nn.ModuleList(
+            [TransformerBlock(architecture, channels, cross_attention=cross_attention)]
+        )
         self.proj_out = nn.Conv2d(channels, channels, kernel_size=1)
 
-    def forward(self, x: Tensor, conditions: Conditions) -> Tensor:
+    def forward(self, x: Tensor, context: BlockContext) -> Tensor:
         """[batch, channels, height, width] to the same shape."""
         size = x.shape[-2:]
         tokens = self.proj_in(self.norm(x)).flatten(2).transpose(1, 2)
         for block in self.transformer_blocks:
-            tokens = block(tokens, conditions)
+            tokens = block(tokens, context)
         return x + self.proj_out(tokens.transpose(1, 2).unflatten(2, size))

@@ -1,4 +1,4 @@
-"""What the denoiser may look up in the portrait: the reference net.
+"""The reference net, which turns the portrait into what the denoiser attends to.
 
 Knows nothing of frames, audio or time; it runs once per task.
 """
@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from models.echomimic.networks.attention import Conditions
+from models.echomimic.networks.attention import BlockContext
 from models.echomimic.networks.config import Architecture
 from models.echomimic.networks.unet import UNet
 
@@ -19,23 +19,28 @@ class ReferenceNet(UNet):
     """A UNet without audio, motion and output layer; its hidden states are the result."""
 
     def __init__(self, architecture: Architecture):
-        super().__init__(architecture, hears=False, moves=False)
+        super().__init__(architecture, cross_attention=False, motion=False)
 
     def forward(self, latents: Tensor) -> Bank:
-        """Collect what each self-attention looked at.
+        """Collect the input of each self-attention.
 
         Args:
-            latents: [1, 4, height, width], the portrait as the VAE sees it, free of noise.
+            latents: [1, 4, height, width], the encoded portrait, free of noise.
 
         Returns:
             One tensor per spatial self-attention, in the order the data meets them.
+
+        Raises:
+            ValueError: there is more than one portrait, which would be taken for one per frame.
         """
+        if latents.shape[0] != 1:
+            raise ValueError(f"the reference latents are {list(latents.shape)}, expected one portrait")
         bank: list[Tensor] = []
         keep = partial(_keep, bank)
         taps = [block.norm1.register_forward_hook(keep) for block in self.transformer_blocks()]
         try:
             clean = torch.zeros(1, device=latents.device)  # timestep 0
-            self.body(self.conv_in(latents), Conditions(self.embed_time(clean)))
+            self.body(self.conv_in(latents), BlockContext(self.embed_time(clean)))
         finally:
             for tap in taps:
                 tap.remove()

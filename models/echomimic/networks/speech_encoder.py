@@ -1,4 +1,4 @@
-"""The network that listens: Whisper-tiny's encoder (Radford et al. 2022, section 2.2).
+"""Whisper-tiny's encoder (Radford et al. 2022, section 2.2).
 
 Knows nothing of samples, spectrograms or video frames.
 """
@@ -17,7 +17,7 @@ ENCODER_ROWS = ENCODER_FRAMES // ENCODER_STRIDE
 
 
 class SpeechEncoder(WhisperEncoder):
-    """Whisper-tiny's encoder, read between its layers."""
+    """The encoder, read between its layers."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -32,7 +32,13 @@ class SpeechEncoder(WhisperEncoder):
         )
 
     def states(self, mel: Tensor) -> Tensor:
-        """[1, 80, 3000] log-mel to [1500, 5, 384]: the stem's output and each block's, no final norm."""
+        """[1, 80, 3000] log-mel to [1500, 5, 384]: the stem's output and each block's, no final norm.
+
+        Raises:
+            ValueError: another shape, which would be broadcast or mixed up.
+        """
+        if mel.shape != (1, MEL_BANDS, ENCODER_FRAMES):
+            raise ValueError(f"mel is {list(mel.shape)}, expected [1, {MEL_BANDS}, {ENCODER_FRAMES}]")
         stem = nn.functional.gelu(self.conv2(nn.functional.gelu(self.conv1(mel))))
         states = [stem.transpose(1, 2) + self.embed_positions.weight]
         for layer in self.layers:

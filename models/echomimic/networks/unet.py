@@ -12,7 +12,7 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
-from models.echomimic.networks.attention import Conditions, SpatialTransformer, TransformerBlock
+from models.echomimic.networks.attention import BlockContext, SpatialTransformer, TransformerBlock
 from models.echomimic.networks.config import Architecture
 from models.echomimic.networks.motion import MotionModule
 
@@ -25,9 +25,9 @@ class Stage(nn.Module):
 
     Args:
         widths: input channels of each resnet; all of them give `channels`.
-        transformers: how many of the resnets have a spatial transformer behind them.
-        motions: how many have a motion module behind them; None in a net without.
-        hears: whether the transformers attend to audio.
+        transformers: how many of the resnets are followed by a spatial transformer.
+        motions: how many are followed by a motion module; 0 in a network without.
+        cross_attention: whether the transformers attend to audio.
     """
 
     def __init__(
@@ -38,29 +38,30 @@ class Stage(nn.Module):
         *,
         transformers: int,
         motions: int,
-        hears: bool,
+        cross_attention: bool,
     ):
         super().__init__()
         self.resnets = nn.ModuleList(_resnet(architecture, width, channels) for width in widths)
         self.attentions = nn.ModuleList(
-            SpatialTransformer(architecture, channels, hears=hears) for _ in range(transformers)
+            SpatialTransformer(architecture, channels, cross_attention=cross_attention)
+            for _ in range(transformers)
         )
         self.motion_modules = nn.ModuleList(MotionModule(architecture, channels) for _ in range(motions))
 
-    def layer(self, index: int, x: Tensor, conditions: Conditions) -> Tensor:
-        """The resnet at `index` and what stands behind it."""
-        x = self.resnets[index](x, conditions.time)
+    def layer(self, index: int, x: Tensor, context: BlockContext) -> Tensor:
+        """The resnet at `index`, its spatial transformer and its motion module."""
+        x = self.resnets[index](x, context.time)
         if index < len(self.attentions):
-            x = self.attentions[index](x, conditions)
+            x = self.attentions[index](x, context)
         if index < len(self.motion_modules):
-            x = self.motion_modules[index](x, conditions.frames)
+            x = self.motion_modules[index](x, context.frames)
         return x
 
 
 class Upsampler(nn.Module):
     """Nearest neighbours to any size, and a convolution.
 
-    Unlike diffusers' `Upsample2D` it does the same with any number of frames, so that it is compiled once.
+    Unlike diffusers' `Upsample2D` it does not depend on the number of frames, so that it is compiled once.
     """
 
     def __init__(self, channels: int):
@@ -77,10 +78,10 @@ class DownStage(Stage):
 
     downsamplers: nn.ModuleList
 
-    def forward(self, x: Tensor, conditions: Conditions, skips: list[Tensor]) -> Tensor:
+    def forward(self, x: Tensor, context: BlockContext, skips: list[Tensor]) -> Tensor:
         """[batch, channels, height, width] to half the side, appending to `skips`."""
         for index in range(len(self.resnets)):
-            x = self.layer(index, x, conditions)
+            x = self.layer(index, x, context)
             skips.append(x)
         for downsampler in self.downsamplers:
             x = downsampler(x)
@@ -91,10 +92,10 @@ class DownStage(Stage):
 class MidStage(Stage):
     """The lowest resolution."""
 
-    def forward(self, x: Tensor, conditions: Conditions) -> Tensor:
+    def forward(self, x: Tensor, context: BlockContext) -> Tensor:
         """[batch, channels, height, width] to the same shape."""
         for index in range(len(self.resnets)):
-            x = self.layer(index, x, conditions)
+            x = self.layer(index, x, context)
         return x
 
 
@@ -103,10 +104,10 @@ class UpStage(Stage):
 
     upsamplers: nn.ModuleList
 
-    def forward(self, x: Tensor, conditions: Conditions, skips: list[Tensor]) -> Tensor:
+    def forward(self, x: Tensor, context: BlockContext, skips: list[Tensor]) -> Tensor:
         """[batch, channels, height, width] to the side of the next skip, taking from `skips`."""
         for index in range(len(self.resnets)):
-            x = self.layer(index, torch.cat([x, skips.pop()], dim=1), conditions)
+            x = self.layer(index, torch.cat([x, skips.pop()], dim=1), context)
         for upsampler in self.upsamplers:
             # Not "twice": an odd side was rounded up on the way down.
             x = upsampler(x, tuple(skips[-1].shape[-2:]))
@@ -117,17 +118,17 @@ class UNet(nn.Module):
     """Down, through the middle, and up again; the frames of all windows are the batch.
 
     Args:
-        hears: build the audio attention.
-        moves: build the motion modules.
+        cross_attention: build the cross-attention to audio.
+        motion: build the motion modules.
     """
 
-    def __init__(self, architecture: Architecture, *, hears: bool, moves: bool):
+    def __init__(self, architecture: Architecture, *, cross_attention: bool, motion: bool):
         super().__init__()
         first = architecture.channels[0]
         self.time_proj = Timesteps(first, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(first, TIME_WIDENING * first)
         self.conv_in = nn.Conv2d(architecture.latent_channels, first, kernel_size=3, padding=1)
-        plan = _Plan(architecture, hears=hears, moves=moves)
+        plan = _Plan(architecture, cross_attention=cross_attention, motion=motion)
         self.down_blocks = nn.ModuleList(plan.down(stage) for stage in range(plan.stages))
         self.mid_block = plan.mid()
         self.up_blocks = nn.ModuleList(plan.up(stage) for stage in reversed(range(plan.stages)))
@@ -136,12 +137,12 @@ class UNet(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What it computes in."""
+        """The dtype of its weights and activations."""
         return self.conv_in.weight.dtype
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device of its weights."""
         return self.conv_in.weight.device
 
     def transformer_blocks(self) -> Iterator[TransformerBlock]:
@@ -153,24 +154,24 @@ class UNet(nn.Module):
         """[1] timestep to what the resnets add, [1, 4 × first channels]."""
         return self.time_embedding(self.time_proj(timestep).to(self.dtype))
 
-    def body(self, x: Tensor, conditions: Conditions) -> Tensor:
-        """From behind `conv_in` to before any output layer: [batch, first channels, height, width]."""
+    def body(self, x: Tensor, context: BlockContext) -> Tensor:
+        """All stages, between `conv_in` and any output layer: [batch, first channels, height, width]."""
         skips = [x]
         for stage in self.down_blocks:
-            x = stage(x, conditions, skips)
-        x = self.mid_block(x, conditions)
+            x = stage(x, context, skips)
+        x = self.mid_block(x, context)
         for stage in self.up_blocks:
-            x = stage(x, conditions, skips)
+            x = stage(x, context, skips)
         return x
 
 
 class _Plan:
     """Counts channels while the stages are built from top to bottom to top."""
 
-    def __init__(self, architecture: Architecture, *, hears: bool, moves: bool):
+    def __init__(self, architecture: Architecture, *, cross_attention: bool, motion: bool):
         self.architecture = architecture
         self.stages = len(architecture.channels)
-        self.hears, self.moves = hears, moves
+        self.cross_attention, self.motion = cross_attention, motion
         self.width = architecture.channels[0]  # of the data at this point
         self.skips = [self.width]  # of what the way up will take back
 
@@ -182,8 +183,8 @@ class _Plan:
             widths,
             channels,
             transformers=self._transformers(stage, layers),
-            motions=layers if self.moves else 0,
-            hears=self.hears,
+            motions=layers if self.motion else 0,
+            cross_attention=self.cross_attention,
         )
         halves = [] if self._lowest(stage) else [Downsample2D(channels, use_conv=True, name="op")]
         built.downsamplers = nn.ModuleList(halves)
@@ -197,8 +198,8 @@ class _Plan:
             [self.width] * 2,
             self.width,
             transformers=1,
-            motions=int(self.moves),
-            hears=self.hears,
+            motions=int(self.motion),
+            cross_attention=self.cross_attention,
         )
 
     def up(self, stage: int) -> UpStage:
@@ -210,8 +211,8 @@ class _Plan:
             widths,
             channels,
             transformers=self._transformers(stage, layers),
-            motions=layers if self.moves else 0,
-            hears=self.hears,
+            motions=layers if self.motion else 0,
+            cross_attention=self.cross_attention,
         )
         doubles = [] if stage == 0 else [Upsampler(channels)]
         built.upsamplers = nn.ModuleList(doubles)

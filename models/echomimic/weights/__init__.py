@@ -2,4 +2,6 @@
 
 `engine` loads from here. The service's settings and its choice of an engine ask what is there: `variants` and
 `layout` therefore load no tensor library. Nothing in here runs a network.
+
+Tested in `tests/models/echomimic/weights/test_download.py`: `layout`, `lock`, `variants`
 """

@@ -23,7 +23,7 @@ from models.echomimic.weights.layout import CONFIG, SUFFIXES, stems
 from models.echomimic.weights.variants import Variant
 from models.errors import CheckpointError
 
-# Where a network calls a tensor otherwise than its file: our pattern, their replacement, in this order.
+# Where network and file name a tensor differently: our pattern, their replacement, in this order.
 RENAMED: dict[str, tuple[tuple[str, str], ...]] = {
     "denoiser": ((r"(motion_modules\.\d+)", r"\1.temporal_transformer"),),
     "speech": (
@@ -54,7 +54,7 @@ LEGACY: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 ENVELOPE = {"speech": "model_state_dict"}  # the entry of the file that holds the tensors
-UNUSED = {"speech": ("decoder.",)}  # parts of a file that are not ours to load and not worth a warning
+UNUSED = {"speech": ("decoder.",)}  # parts of a file that are known to be unused: no warning
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Loaded:
     """Networks with their weights.
 
     Attributes:
-        warnings: one line per file that holds keys nobody asked for, listing them.
+        warnings: one line per file that holds unused keys, listing them.
     """
 
     networks: Networks
@@ -87,7 +87,7 @@ def load(
         variant: "acc" is the accelerated pair of denoiser and motion modules, "base" the other one.
         dtype: of all networks but the speech encoder, which stays float32: it is small and runs once.
         device: where the tensors go, one by one.
-        idle: where those of all networks but the denoiser go, if elsewhere.
+        idle: where those of all networks but the denoiser go; `device` by default.
 
     Raises:
         CheckpointError: naming file, key, what was found and what was expected.
@@ -151,7 +151,7 @@ def _find(folder: Path, stem: str) -> Path:
 def _read(path: Path) -> dict:
     if path.suffix == ".safetensors":
         return load_file(path)
-    # Only today's zip files can be mapped; what torch wrote before 1.6 is read into memory.
+    # Only zip files can be mapped; what torch wrote before 1.6 is read into memory.
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     if not isinstance(content, dict):
         raise TypeError(f"found a {type(content).__name__}, expected tensors by name")
@@ -191,7 +191,7 @@ def _unknown(name: str, network: nn.Module, files: list[_File]) -> Iterator[str]
 
 
 def _check_config(path: Path, architecture: Architecture) -> None:
-    """The base model's description comes with the weights; where it is there, it has to fit."""
+    """The weights may come with the base model's configuration, which then has to fit."""
     if not path.is_file():
         return
     try:

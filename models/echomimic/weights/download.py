@@ -1,6 +1,6 @@
 """Fetch the published weights: `python -m models.echomimic.weights.download DIR`.
 
-The first download decides on a commit and writes it down; all later ones complete and repair that commit.
+The first download records a commit; all later ones complete and repair that commit.
 `HF_ENDPOINT` names another hub. Knows nothing of networks.
 """
 
@@ -29,16 +29,16 @@ PART = ".part"
 def fetch(folder: Path, variant: Variant = "acc", hub: str = constants.ENDPOINT) -> Lock:
     """Bring a folder to the state that its lock describes, and write the lock where there is none.
 
-    What is there and intact stays; what was cut off is continued.
+    Intact files stay; interrupted ones are resumed.
 
     Args:
         folder: where the weights go.
         variant: which pair of denoiser and motion modules.
-        hub: its address; `HF_ENDPOINT` unless said otherwise.
+        hub: its address; `HF_ENDPOINT` by default.
 
     Raises:
-        CheckpointError: the hub cannot be reached or lacks a file, the disk is too small, or what came is
-            not what the hub says it has.
+        CheckpointError: the hub cannot be reached or lacks a file, the disk is too small, or the content
+            does not have the hash that the hub states.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -47,6 +47,7 @@ def fetch(folder: Path, variant: Variant = "acc", hub: str = constants.ENDPOINT)
         missing = [file for file in lock.needed(variant) if not _intact(file, folder)]
         _check_disk(missing, folder)
         for file in missing:
+            _announce(file)
             _fetch(file, hf_hub_url(REPOSITORY, file.path, revision=lock.commit, endpoint=hub), folder)
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         raise CheckpointError(f"the download from {hub} failed: {error}") from error
@@ -54,7 +55,7 @@ def fetch(folder: Path, variant: Variant = "acc", hub: str = constants.ENDPOINT)
 
 
 def _resolve(hub: str) -> Lock:
-    """Today's commit and every file that any variant could use."""
+    """The current commit and every file that any variant could use."""
     info = HfApi(endpoint=hub).model_info(REPOSITORY, revision=FIRST_REVISION, files_metadata=True)
     if info.sha is None:
         raise CheckpointError(f"{hub} names no commit for {REPOSITORY}")
@@ -73,7 +74,7 @@ def _usable() -> set[str]:
 def _locked(file: RepoSibling) -> LockedFile:
     sha256 = file.lfs.sha256 if file.lfs else None
     if file.size is None or not (sha256 or file.blob_id):
-        raise CheckpointError(f"the hub tells no size or no hash of {file.rfilename}")
+        raise CheckpointError(f"the hub states no size or no hash of {file.rfilename}")
     return LockedFile(file.rfilename, file.size, sha256, None if sha256 else file.blob_id)
 
 
@@ -86,7 +87,7 @@ def _intact(file: LockedFile, folder: Path) -> bool:
 
 
 def _check_disk(missing: list[LockedFile], folder: Path) -> None:
-    # A damaged file is deleted before its successor comes.
+    # A damaged file is deleted before it is fetched again.
     there = sum(_size(folder / name) for file in missing for name in (file.path, file.path + PART))
     needed = sum(file.size for file in missing) - there
     free = shutil.disk_usage(folder).free
@@ -98,6 +99,12 @@ def _check_disk(missing: list[LockedFile], folder: Path) -> None:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
+
+
+def _announce(file: LockedFile) -> None:
+    """A line where there is no terminal: huggingface_hub draws its bars on one only."""
+    if not sys.stderr.isatty():
+        print(f"{file.path} ({file.size / 1e6:.0f} MB)", file=sys.stderr, flush=True)
 
 
 def _fetch(file: LockedFile, url: str, folder: Path) -> None:
@@ -119,7 +126,7 @@ def _fetch(file: LockedFile, url: str, folder: Path) -> None:
 
 
 def _accept(file: LockedFile, part: Path, target: Path, folder: Path) -> None:
-    """Give a file its name once its content is what the hub has; what is wrong is not continued."""
+    """Give a file its name once its content is verified; wrong content is deleted, not resumed."""
     part.replace(target)
     try:
         file.check(folder)
@@ -129,7 +136,7 @@ def _accept(file: LockedFile, part: Path, target: Path, folder: Path) -> None:
 
 
 def main() -> int:
-    """Fetch, and say where to."""
+    """Fetch the weights named on the command line."""
     parser = argparse.ArgumentParser(prog="python -m models.echomimic.weights.download", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the weights go")
     parser.add_argument(

@@ -1,7 +1,7 @@
 """Which published weights lie in a folder, and whether they are intact. Knows nothing of networks or of HTTP.
 
-The lock file holds what the hub said when the weights were first fetched: the commit, and size and hash of
-every file.
+The lock file holds what the hub stated when the weights were first fetched: the commit, and the size and hash
+of every file.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class LockedFile:
     git_sha1: str | None
 
     def check(self, folder: Path) -> None:
-        """Compare with what lies in the folder.
+        """Compare with the file in the folder.
 
         Raises:
             CheckpointError: missing, or of another size or hash.
@@ -75,7 +75,7 @@ class Lock:
     files: tuple[LockedFile, ...]
 
     def needed(self, variant: Variant) -> Iterator[LockedFile]:
-        """Of each network's file the first form that is published, and the configuration where there is one.
+        """The preferred published form of each network's file, and the configuration where there is one.
 
         Raises:
             CheckpointError: a network's file is not published in any form.
@@ -118,4 +118,4 @@ def read_lock(folder: Path) -> Lock | None:
         files = tuple(LockedFile(**file) for file in content["files"])
         return Lock(content["repository"], content["commit"], files)
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is not a lock file ({error!r}); delete it to start anew") from error
+        raise CheckpointError(f"{path} is not a lock file ({error!r}); delete it to start over") from error

@@ -1,1 +1,5 @@
-"""What a request meets before its route, one class a file; `api/application.py` says in which order."""
+"""The middleware before the routes, one class a file; `api/application.py` has the order.
+
+Tested in `tests/serve_app/api/test_routes.py`: `body_limit`, `error_shape`
+Tested in `tests/serve_app/api/test_pages.py`: `security_headers`
+"""

@@ -1,4 +1,4 @@
-"""Lets in who has a key, and tells the routes who that is."""
+"""Checks API keys and signed URLs, and tells the routes who the caller is."""
 
 from functools import partial
 from typing import Any
@@ -22,13 +22,13 @@ _HOW = f"send it as 'Authorization: Bearer KEY' or as '{KEY_HEADER}: KEY'"
 
 
 class AccessMiddleware:
-    """Answers 401 to requests without a key, before anything of their body is read.
+    """Refuses requests without a valid API key or signed URL, before their body is read.
 
-    The routes find who sent the others by `caller_of`.
+    The routes get the caller of the others from `caller_of`.
 
     Args:
-        keys: who gets in.
-        signer: recognises URLs that open without a key.
+        keys: the valid API keys.
+        signer: checks signed URLs.
     """
 
     def __init__(self, app: ASGIApp, keys: ApiKeys, signer: UrlSigner):
@@ -37,7 +37,7 @@ class AccessMiddleware:
         self._signer = signer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request, as ASGI has it."""
+        """Handle a request: the ASGI interface."""
         if scope["type"] == "lifespan" or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
@@ -48,7 +48,7 @@ class AccessMiddleware:
             return
         sees = None if key.admin else key.name
         caller = Caller(key.name, sees, partial(self._signer.sign, key=key))
-        # A dictionary of its own: the server may give every request the same.
+        # A copy: the server may share one dictionary among all requests.
         scope["state"] = {**scope.get("state", {}), "caller": caller}
         await self._app(scope, receive, send)
 
@@ -57,7 +57,7 @@ class AccessMiddleware:
         if sent is not None:
             key = self._keys.find(sent)
             if key is None:
-                raise Unauthorized("the API key is not known, or was revoked")
+                raise Unauthorized("the API key is unknown or was revoked")
             return key
         query = QueryParams(scope["query_string"])
         if "signature" in query and scope.get("method") in ("GET", "HEAD"):
@@ -66,7 +66,7 @@ class AccessMiddleware:
 
 
 def describe_access(app: FastAPI) -> None:
-    """Say in the API documentation that the routes need a key, and how that is sent."""
+    """Document which routes need an API key, and how to send it."""
     schema = app.openapi()
     schema["components"]["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer"},
@@ -88,5 +88,5 @@ def _refusals() -> dict[str, Any]:
 
 def _sent_key(headers: Headers) -> str | None:
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
-    # Other schemes belong to whatever stands in front of us.
+    # Other schemes are meant for a proxy in front of the service.
     return credentials.strip() if scheme.lower() == "bearer" else headers.get(KEY_HEADER)

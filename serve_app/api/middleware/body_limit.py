@@ -1,4 +1,4 @@
-"""Bounds the size of a request body."""
+"""Limits the size of request bodies."""
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -9,10 +9,10 @@ from serve_app.errors import BodyTooLarge
 
 
 class BodyLimitMiddleware:
-    """Answers 413 to a body over the limit: before it is read where its length is announced.
+    """Answers 413 to a body over the limit, before reading it if its length is announced.
 
     Args:
-        max_bytes: largest body that is let through.
+        max_bytes: size of the largest body that is accepted.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int):
@@ -20,7 +20,7 @@ class BodyLimitMiddleware:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request, as ASGI has it."""
+        """Handle a request: the ASGI interface."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -45,4 +45,4 @@ class BodyLimitMiddleware:
         return receive_some
 
     def _message(self) -> str:
-        return f"the request is larger than the {self._max_bytes} bytes this service accepts"
+        return f"the request body is larger than {self._max_bytes} bytes, the maximum"

@@ -1,4 +1,4 @@
-"""Decides which web pages may call which routes."""
+"""CORS: which web pages may call which routes."""
 
 from collections.abc import Collection, Sequence
 
@@ -13,7 +13,7 @@ _OPEN_METHODS = ("GET", "HEAD", "POST")
 
 
 class _CrossOriginResource(CORSMiddleware):
-    """Refuses preflights in the shape of all other errors."""
+    """Starlette's middleware, but refused preflights have the shape of all other errors."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
         response = super().preflight_response(request_headers)
@@ -25,11 +25,11 @@ class _CrossOriginResource(CORSMiddleware):
 
 
 class CrossOriginMiddleware:
-    """Opens the contract's three routes to pages of every origin, the rest to configured ones.
+    """Allows every origin to call the three routes of the contract, and configured origins to call all.
 
     Args:
-        open_routes: first segments of the paths that every page may call; they have two at most.
-        origins: origins that may call everything.
+        open_routes: first segments of the paths that every origin may call; such a path has at most two.
+        origins: origins that may call all routes.
     """
 
     def __init__(self, app: ASGIApp, open_routes: Collection[str], origins: Sequence[str]):
@@ -40,7 +40,7 @@ class CrossOriginMiddleware:
             allow_methods=_OPEN_METHODS,
             allow_headers=["*"],
             expose_headers=["Content-Disposition", "Content-Range", "Accept-Ranges", "Retry-After"],
-            # Asked by pages from the internet that call a service on the user's own machine.
+            # Browsers ask for it when a page from the internet calls a service on the user's own machine.
             allow_private_network=True,
         )
         self._configured = _CrossOriginResource(
@@ -48,13 +48,13 @@ class CrossOriginMiddleware:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request, as ASGI has it."""
+        """Handle a request: the ASGI interface."""
         await (self._open if self._is_open(scope) else self._configured)(scope, receive, send)
 
     def _is_open(self, scope: Scope) -> bool:
         segments = scope.get("path", "").split("/")[1:]
         if len(segments) not in (1, 2) or segments[0] not in self._open_routes:
             return False
-        # A preflight asks on behalf of another method.
+        # A preflight asks for another method.
         method = Headers(scope=scope).get("access-control-request-method", scope["method"])
         return method in _OPEN_METHODS

@@ -1,4 +1,4 @@
-"""Gives every error one shape, whoever answers it."""
+"""Gives every error one shape, no matter where it comes from."""
 
 import logging
 
@@ -12,13 +12,13 @@ logger = logging.getLogger("ray.serve")
 
 
 class ErrorShapeMiddleware:
-    """Gives the errors that libraries answer as plain text, and unforeseen ones, the shape of all others."""
+    """Gives plain-text errors of libraries, and unexpected exceptions, the shape of all other errors."""
 
     def __init__(self, app: ASGIApp):
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request, as ASGI has it."""
+        """Handle a request: the ASGI interface."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -29,7 +29,7 @@ class ErrorShapeMiddleware:
             logger.exception("%s %s failed", scope["method"], scope["path"])
             if answer.started:
                 raise
-            error = ApiError("something went wrong in the service; its log says what")
+            error = ApiError("internal error; see the log of the service")
             await error_response(error)(scope, receive, send)
             return
         if answer.plain_error is not None:
@@ -40,7 +40,7 @@ class ErrorShapeMiddleware:
 
 
 class _Answer:
-    """Passes an answer on, except an error in plain text, which it keeps."""
+    """Passes a response on, but keeps a plain-text error."""
 
     def __init__(self, send: Send):
         self._send = send

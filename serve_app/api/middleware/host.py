@@ -1,4 +1,4 @@
-"""Answers only for the hosts this service is."""
+"""Refuses requests for other hosts."""
 
 import re
 from collections.abc import Collection
@@ -11,10 +11,10 @@ from serve_app.errors import HostNotAllowed
 
 
 class HostMiddleware:
-    """Refuses requests for hosts this service is not, so that no web page reaches it by DNS rebinding.
+    """Refuses requests for hosts that are not ours: protects against DNS rebinding by web pages.
 
     Args:
-        allowed_hosts: names without port; "*" allows every one.
+        allowed_hosts: host names without a port; "*" allows every name.
     """
 
     def __init__(self, app: ASGIApp, allowed_hosts: Collection[str]):
@@ -22,12 +22,12 @@ class HostMiddleware:
         self._allowed_hosts = allowed_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request, as ASGI has it."""
+        """Handle a request: the ASGI interface."""
         if scope["type"] == "http" and "*" not in self._allowed_hosts:
             host = re.sub(r":[0-9]+$", "", Headers(scope=scope).get("host", ""))
             if host.lower() not in self._allowed_hosts:
                 error = HostNotAllowed(
-                    f"this service does not answer for the host {host!r}",
+                    f"this service does not serve the host {host!r}",
                     field="Host",
                     allowed=", ".join(self._allowed_hosts),
                 )

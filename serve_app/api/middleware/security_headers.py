@@ -1,27 +1,27 @@
-"""Headers that tell browsers what they may do with our answers."""
+"""Headers that restrict what browsers do with responses."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# What an answer gets unless it says otherwise; pages have a policy of their own.
+# Defaults; pages have a policy of their own.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    # A signed URL is told to no other site.
+    # Signed URLs must not leak to other sites.
     "Referrer-Policy": "no-referrer",
-    # A cache that many people share knows nothing of our keys.
+    # Shared caches do not know our API keys.
     "Cache-Control": "private",
 }
 
 
 class SecurityHeadersMiddleware:
-    """Adds the headers to every answer."""
+    """Adds the headers to every response."""
 
     def __init__(self, app: ASGIApp):
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request, as ASGI has it."""
+        """Handle a request: the ASGI interface."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -1,11 +1,23 @@
 """Tiny networks with rule weights, shared by all tests of the diffusion engine."""
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 import pytest
 
 # A laptop that only previews has no torch.
 collect_ignore_glob = [] if find_spec("torch") else ["*test_*.py"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """The tiny networks gain nothing from a second thread, which waits for its turn where cores are busy."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from models.echomimic import sampler
 from models.echomimic.networks import attention
-from models.echomimic.networks.attention import TransformerBlock
+from models.echomimic.networks.attention import BlockContext, TransformerBlock
 from models.echomimic.networks.denoiser import DenoisingNet
 from models.echomimic.networks.motion import MotionModule
 from models.echomimic.networks.reference import ReferenceNet
+from models.echomimic.networks.speech_encoder import SpeechEncoder
 from models.echomimic.networks.unet import UNet
-from models.echomimic.speech_features import SpeechEncoder, SpeechTokens
+from models.echomimic.speech_features import SpeechTokens
 
 Mistake = Callable[[pytest.MonkeyPatch], None]
 
@@ -41,34 +42,37 @@ def schedule_with(**settings: Any) -> Mistake:
 
 def unconditional_half_hears(patch: pytest.MonkeyPatch) -> None:
     def wrong(self: TransformerBlock, x: Tensor, audio: Tensor, guided: bool) -> Tensor:
-        return x + attention.AUDIO_GAIN * self._heard(x, torch.cat([audio] * (2 if guided else 1)))
+        both = torch.cat([audio] * (2 if guided else 1))
+        return x + attention.AUDIO_GAIN * self._attend_to(both, x)
 
-    patch.setattr(TransformerBlock, "_listen", wrong)
+    patch.setattr(TransformerBlock, "_cross_attention", wrong)
 
 
 def unconditional_half_looks(patch: pytest.MonkeyPatch) -> None:
-    look = TransformerBlock._look
-    patch.setattr(TransformerBlock, "_look", lambda self, x, told: look(self, x, replace(told, guided=False)))
+    attend = TransformerBlock._self_attention
+
+    def wrong(self: TransformerBlock, x: Tensor, context: BlockContext) -> Tensor:
+        return attend(self, x, replace(context, guided=False))
+
+    patch.setattr(TransformerBlock, "_self_attention", wrong)
 
 
 def unconditional_half_has_a_face(patch: pytest.MonkeyPatch) -> None:
-    enter = DenoisingNet._enter
+    def wrong(self: DenoisingNet, x: Tensor, face: Tensor, guided: bool) -> Tensor:
+        cond = x + face
+        return torch.cat([cond, cond]) if guided else cond
 
-    def wrong(self: DenoisingNet, sample: Tensor, face: Tensor, guided: bool) -> Tensor:
-        told = enter(self, sample, face, guided=False)
-        return torch.cat([told, told]) if guided else told
-
-    patch.setattr(DenoisingNet, "_enter", wrong)
+    patch.setattr(DenoisingNet, "_add_face", wrong)
 
 
 def swap_face_halves(patch: pytest.MonkeyPatch) -> None:
-    enter = DenoisingNet._enter
+    add_face = DenoisingNet._add_face
 
-    def wrong(self: DenoisingNet, sample: Tensor, face: Tensor, guided: bool) -> Tensor:
-        entered = enter(self, sample, face, guided)
-        return torch.cat(entered.chunk(2)[::-1]) if guided else entered
+    def wrong(self: DenoisingNet, x: Tensor, face: Tensor, guided: bool) -> Tensor:
+        both = add_face(self, x, face, guided)
+        return torch.cat(both.chunk(2)[::-1]) if guided else both
 
-    patch.setattr(DenoisingNet, "_enter", wrong)
+    patch.setattr(DenoisingNet, "_add_face", wrong)
 
 
 def noisy_reference(patch: pytest.MonkeyPatch) -> None:

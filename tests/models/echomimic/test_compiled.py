@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,8 +54,8 @@ def player(engine: EchoMimicEngine) -> Play:
 def few_frames_at_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         pixels = PARAMS.width * PARAMS.height
-        patch.setattr(memory, "MOST_PIXELS_DENOISED", {"cpu": MOST_FRAMES * pixels})
-        patch.setattr(memory, "MOST_PIXELS_DECODED", {"cpu": 2 * pixels})
+        patch.setattr(memory, "MAX_PIXELS_DENOISED", {"cpu": MOST_FRAMES * pixels})
+        patch.setattr(memory, "MAX_PIXELS_DECODED", {"cpu": 2 * pixels})
         yield
 
 
@@ -88,7 +89,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_videos_of_any_length_use_what_was_compiled(
-    plain: Play, traced: EchoMimicEngine, monkeypatch: pytest.MonkeyPatch, change: dict[str, float]
+    plain: Play, traced: EchoMimicEngine, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     """What does not fit would be an error here."""
     monkeypatch.setattr("models.echomimic.compiled.RUN_ONLY", "fail_on_recompile")
@@ -98,7 +99,7 @@ def test_videos_of_any_length_use_what_was_compiled(
 
 @pytest.mark.parametrize("change", [{"width": 48}, {"height": 64}])
 def test_another_size_runs_as_it_does_without_a_compiler(
-    plain: Play, traced: EchoMimicEngine, change: dict[str, float]
+    plain: Play, traced: EchoMimicEngine, change: dict[str, Any]
 ) -> None:
     params = replace(PARAMS, **change)
     assert (player(traced)(params) == plain(params)).all()
@@ -111,7 +112,7 @@ def test_compiled_kernels_give_the_same_frames(plain: Play) -> None:
     torch._dynamo.reset()
     engine = EchoMimicEngine(Rules().networks(SMALL), SMALL, low_memory=True)  # one piece at a time
     params = replace(PARAMS, cfg=2.5)
-    compile_networks(engine._networks, lambda: engine._rehearse(params))
+    compile_networks(engine._pipeline.networks, lambda: engine._pipeline.warm_up(params))
     difference = np.abs(player(engine)(params) - plain(params))
     torch._dynamo.reset()
     assert difference.max() <= 1

@@ -2,12 +2,13 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from models.echomimic.memory import fitting, most_pictures, most_windows, pieces_at_once, smaller, visiting
+from models.echomimic.memory import batch_size, fitting, max_decoded, max_windows, smaller, visiting
 from models.echomimic.networks.config import OFFICIAL
 from models.params import GenerationParams
 
@@ -27,20 +28,20 @@ PARAMS = GenerationParams()  # 512², windows of 12
         ({"width": 128, "height": 128, "context_frames": 32, "context_overlap": 1}, 9600, 48),
     ],
 )
-def test_windows_on_cuda(change: dict[str, float], frames: int, windows: int) -> None:
-    assert most_windows(OFFICIAL, replace(PARAMS, **change), frames, "cuda") == windows
+def test_windows_on_cuda(change: dict[str, Any], frames: int, windows: int) -> None:
+    assert max_windows(OFFICIAL, replace(PARAMS, **change), frames, "cuda") == windows
 
 
 def test_the_cpu_batches_small_pictures_only() -> None:
     small = replace(PARAMS, width=128, height=128)
-    assert most_windows(OFFICIAL, small, 1200, "cpu") == 3
-    assert most_windows(OFFICIAL, PARAMS, 1200, "cpu") == 1
+    assert max_windows(OFFICIAL, small, 1200, "cpu") == 3
+    assert max_windows(OFFICIAL, PARAMS, 1200, "cpu") == 1
 
 
 def test_pictures() -> None:
-    assert most_pictures(PARAMS, 1200, "cuda") == 16
-    assert most_pictures(PARAMS, 5, "cuda") == 5
-    assert most_pictures(PARAMS, 1200, "cpu") == 1
+    assert max_decoded(PARAMS, 1200, "cuda") == 16
+    assert max_decoded(PARAMS, 5, "cuda") == 5
+    assert max_decoded(PARAMS, 1200, "cpu") == 1
 
 
 @pytest.mark.parametrize(
@@ -48,21 +49,21 @@ def test_pictures() -> None:
     [(10 * GIB, 2 * GIB, 4), (10 * GIB, 4 * GIB, 2), (100 * GIB, GIB, 8), (GIB, 2 * GIB, 1), (GIB, 0, 8)],
 )
 def test_a_fifth_of_the_memory_is_spared(free: int, cost: int, pieces: int) -> None:
-    assert fitting(free, cost, most=8) == pieces
+    assert fitting(free, cost, limit=8) == pieces
 
 
 def test_the_cpu_does_as_many_as_pay_without_a_trial() -> None:
     def trial() -> None:
         raise AssertionError("tried")
 
-    assert pieces_at_once(torch.device("cpu"), trial, most=8) == 8
+    assert batch_size(torch.device("cpu"), trial, limit=8) == 8
 
 
 def test_one_piece_at_most_needs_no_trial() -> None:
     def trial() -> None:
         raise AssertionError("tried")
 
-    assert pieces_at_once(torch.device("cuda"), trial, most=1) == 1
+    assert batch_size(torch.device("cuda"), trial, limit=1) == 1
 
 
 def test_a_visitor_is_on_the_device_while_it_is_needed_and_leaves_its_tensors_at_home() -> None:
@@ -78,9 +79,7 @@ def test_a_visitor_is_on_the_device_while_it_is_needed_and_leaves_its_tensors_at
 def test_a_trial_on_the_device_tells_what_a_piece_takes() -> None:
     device = torch.device("cuda")
     free, _ = torch.cuda.mem_get_info(device)
-    pieces = pieces_at_once(
-        device, lambda: torch.empty(free // 10, dtype=torch.uint8, device=device), most=99
-    )
+    pieces = batch_size(device, lambda: torch.empty(free // 10, dtype=torch.uint8, device=device), limit=99)
     assert 5 <= pieces <= 8
 
 

@@ -68,7 +68,7 @@ def test_what_is_not_shown_is_heard_but_not_encoded(networks: Networks) -> None:
     encoded: list[int] = []
     tap = networks.speech.conv1.register_forward_hook(lambda *_call: encoded.append(1))
     with torch.inference_mode():
-        few = speech_tokens(networks.speech, samples, fps=24, most_frames=7)
+        few = speech_tokens(networks.speech, samples, fps=24, max_frames=7)
         assert len(encoded) == 1
         every = speech_tokens(networks.speech, samples, fps=24)
     tap.remove()
@@ -91,8 +91,3 @@ def test_what_lies_beyond_the_ends_is_the_first_or_last_row() -> None:
 @pytest.mark.parametrize("fps", [1, 24, 25, 60])
 def test_there_are_tokens_for_at_least_as_long_as_the_speech_lasts(fps: int) -> None:
     assert len(rows_around(150, fps)) >= 3 * fps
-
-
-def test_states_are_read_before_the_final_norm(networks: Networks, voice: np.ndarray) -> None:
-    last = speech_features(networks.speech, voice)[:, -1].numpy()
-    assert np.abs(last.std(axis=1) - 1).max() > 0.1

@@ -52,15 +52,19 @@ def watch(blocks: Iterable[np.ndarray]) -> FaceMotion:
 
 
 def _mouth(points: np.ndarray) -> tuple[float, float]:
-    height = np.linalg.norm(points[FOREHEAD] - points[CHIN])
-    opening = np.linalg.norm(points[UPPER_LIP] - points[LOWER_LIP])
-    return opening / height, np.linalg.norm(points[CORNERS[0]] - points[CORNERS[1]]) / height
+    height = _length(points[FOREHEAD] - points[CHIN])
+    opening = _length(points[UPPER_LIP] - points[LOWER_LIP])
+    return opening / height, _length(points[CORNERS[0]] - points[CORNERS[1]]) / height
 
 
 def _eyes(points: np.ndarray) -> float:
-    left = np.linalg.norm(points[159] - points[145]) / np.linalg.norm(points[33] - points[133])
-    right = np.linalg.norm(points[386] - points[374]) / np.linalg.norm(points[362] - points[263])
+    left = _length(points[159] - points[145]) / _length(points[33] - points[133])
+    right = _length(points[386] - points[374]) / _length(points[362] - points[263])
     return max(left, right)
+
+
+def _length(vector: np.ndarray) -> float:
+    return float(np.linalg.norm(vector))
 
 
 def _background(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -68,7 +72,7 @@ def _background(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     oval = points[list(OVAL)]
     middle = oval.mean(axis=0)
     head = np.zeros(shape[:2], np.uint8)
-    cv2.fillConvexPoly(head, cv2.convexHull(np.round(middle + HAIR * (oval - middle)).astype(np.int32)), 1)
+    cv2.fillConvexPoly(head, cv2.convexHull(np.round(middle + HAIR * (oval - middle)).astype(np.int32)), (1,))
     outside = head == 0
     outside[int(points[CHIN, 1]) :] = False
     assert outside.any(), "the head fills the picture: there is no background to measure"

@@ -30,7 +30,8 @@ def silence(seconds: float) -> Speech:
 
 
 def test_yields_exactly_the_frames_asked_for_in_small_blocks(small_portrait: Portrait) -> None:
-    scene, shares = Scene(small_portrait, clip("man"), SMALL, 2 * BLOCK + 3), []
+    scene = Scene(small_portrait, clip("man"), SMALL, 2 * BLOCK + 3)
+    shares: list[float] = []
     blocks = list(PreviewEngine().frames(scene, Control(shares.append, never)))
     assert [len(block) for block in blocks] == [BLOCK, BLOCK, 3]
     assert all(block.dtype == np.uint8 and block.shape[1:] == (128, 128, 3) for block in blocks)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from models.params import GenerationParams
 from models.pipeline import generate_video
 from models.preview import PreviewEngine
+from models.progress import Progress
 from tests.models.preview.mouth_measure import watch
 from tests.models.preview.performances import CLIPS, Performance, never
 
-PERFORMANCES = {
+PERFORMANCES: dict[str, dict[str, Any]] = {
     "a smiling woman": {"clip_name": "man"},
     "another voice, faster": {"clip_name": "woman_fast"},
     "closed lips": {"clip_name": "man", "closed": True},
@@ -22,7 +24,7 @@ PERFORMANCES = {
 }
 
 
-@pytest.fixture(params=PERFORMANCES.values(), ids=PERFORMANCES.keys(), scope="module")
+@pytest.fixture(params=list(PERFORMANCES.values()), ids=list(PERFORMANCES), scope="module")
 def performance(request: pytest.FixtureRequest, perform: Callable[..., Performance]) -> Performance:
     return perform(**request.param)
 
@@ -69,8 +71,9 @@ def test_the_encoded_video_speaks_before_a_still_background(
 ) -> None:
     params, output = GenerationParams(facecrop_dilation_ratio=1.0), tmp_path / "video.mp4"
     engine, speech_file = PreviewEngine(), CLIPS / "man.flac"
-    video = generate_video(engine, astronaut_file, speech_file, output, params, lambda progress: None, never)
+    pages: list[Progress] = []
+    generate_video(engine, astronaut_file, speech_file, output, params, pages.append, never)
     motion = watch([decoded_frames(output, params.width, params.height)])
-    assert len(motion.opening) == video.frames_requested
+    assert len(motion.opening) == pages[-1].frames_requested
     assert np.percentile(motion.opening, 95) >= 0.04
     assert motion.background.max() <= 3

@@ -12,7 +12,7 @@ from serve_app.access.exposure import check_exposure, is_loopback
 from serve_app.errors import ConfigError
 from serve_app.launcher import CONFIG, SERVE_HOST, check
 from serve_app.settings import Settings
-from tests.service import poll, run_service
+from tests.service import poll
 
 PRIVATE = ["127.0.0.1", "127.0.0.53", "::1", "localhost", "LOCALHOST"]
 PUBLIC = ["0.0.0.0", "::", "", "192.168.1.5", "8.8.8.8", "myhost", "localhost.example.org", "::ffff:0.0.0.0"]
@@ -91,9 +91,9 @@ class TestTheLauncher:
             check(config)
 
 
-def test_a_plain_serve_run_says_why_and_serves_nothing(tmp_path):
+def test_a_plain_serve_run_says_why_and_serves_nothing(run_service, ray_address, tmp_path):
     # A name for 127.0.0.1 that we, to be on the safe side, don't take for one.
-    with run_service(tmp_path, host="127.1", until_ready=False) as service:
+    with run_service(tmp_path, address=ray_address, host="127.1", until_ready=False) as service:
         poll(
             lambda: "http_options.host is '127.1', which others reach" in (tmp_path / "serve.log").read_text()
         )

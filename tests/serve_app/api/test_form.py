@@ -8,7 +8,8 @@ import pytest
 from fastapi import FastAPI, Form, UploadFile
 from fastapi.testclient import TestClient
 
-from models.params import GenerationParams
+from models.notices import Notice
+from models.params import LIMITS, GenerationParams
 from serve_app.api.form import GenerateVideoForm, allowed_values
 
 
@@ -70,15 +71,27 @@ def test_a_field_or_a_default_of_a_later_release_changes_no_choice():
 
 
 def test_a_form_of_known_fields_has_no_warnings():
-    assert form(width="256").warnings() == ()
+    assert form(width="256").notices() == ()
 
 
 def test_an_unknown_field_is_named():
-    assert form(lenght="2").warnings() == ("unknown field 'lenght' was ignored",)
+    assert form(lenght="2").notices() == (Notice.of("unknown_field", name="lenght"),)
 
 
 def test_a_thousand_unknown_fields_with_endless_names_are_told_in_short():
-    warnings = form(**{f"{number:04}" + "x" * 8000: "" for number in range(1000)}).warnings()
+    notices = form(**{f"{number:04}" + "x" * 8000: "" for number in range(1000)}).notices()
 
-    assert warnings[-1] == "980 more unknown fields were ignored"
-    assert sum(map(len, warnings)) < 4000
+    assert notices[-1].text == "980 more unknown fields were ignored"
+    assert sum(len(notice.text) for notice in notices) < 4000
+
+
+@pytest.mark.parametrize("name", asdict(LIMITS))
+def test_numbers_are_accepted_up_to_the_limits_of_the_models(name):
+    limits = getattr(LIMITS, name)
+    others = {"context_frames": str(LIMITS.context_frames.most)} if name == "context_overlap" else {}
+    for number in (limits.least, limits.most):
+        if name == "context_frames" and number <= GenerationParams.context_overlap:
+            others = {"context_overlap": "0"}
+        assert getattr(form(**others, **{name: str(number)}), name) == number
+    with pytest.raises(ValueError, match=name):
+        form(**others, **{name: str(limits.most + (limits.multiple_of or 1))})

@@ -21,6 +21,7 @@ from serve_app.settings import Settings
 from serve_app.storage.local import LocalStorage
 from serve_app.task import TaskStatus
 from serve_app.tasks.manager_client import ManagerClient
+from serve_app.tasks.overview import Overview
 from tests.serve_app.local_api import local_api
 from tests.serve_app.managers import ManagerHere, new_manager
 from tests.serve_app.new_tasks import new_task, report_of
@@ -130,7 +131,7 @@ class TestGenerateVideo:
             data={"reference_image": "me.png"},
         )
         error = assert_error(response, 422, "invalid_request", "reference_image")
-        assert error["message"] == "reference_image was not sent as a file"
+        assert error["message"] == "reference_image must be sent as a file"
 
     @pytest.mark.parametrize(
         ("field", "values"),
@@ -465,8 +466,8 @@ class TestDelete:
     def test_one_that_is_completed_while_it_is_looked_at_goes_as_well(
         self, client, manager, task, monkeypatch
     ):
-        looked_at = manager.snapshot("a", owner=None)
-        monkeypatch.setattr(manager, "snapshot", lambda _task_id, _owner: looked_at)
+        looked_at = manager.overview.snapshot("a", owner=None)
+        monkeypatch.setattr(Overview, "snapshot", lambda _overview, _task_id, _owner: looked_at)
         manager.complete(report_of(task), "attempt-1.mp4")
         assert client.delete("/task/a").status_code == 204
 

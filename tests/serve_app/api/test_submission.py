@@ -15,7 +15,7 @@ from serve_app.engines.choice import EngineChoice
 from serve_app.errors import JournalUnavailable, StorageFull
 from serve_app.storage.local import LocalStorage
 from serve_app.tasks import webhooks
-from serve_app.tasks.manager import TaskManager
+from serve_app.tasks.overview import Overview
 from tests.serve_app.local_api import local_api
 from tests.serve_app.lost_answers import losing_answers
 from tests.serve_app.stored import upload
@@ -80,7 +80,7 @@ class TestTheFingerprint:
         ],
         ids=["no field", "fields"],
     )  # fmt: skip
-    def test_is_that_of_release_0_1_0(self, tmp_path, sqlite_journal, speech_file, fields, fingerprint):
+    def test_is_that_of_an_earlier_release(self, tmp_path, sqlite_journal, speech_file, fields, fingerprint):
         # Computed by commit 906f329: with another one, a repeated request would make a second task.
         files = {"reference_image": black_bitmap(16), "audio_file": speech_file.read_bytes()}
         api = local_api(tmp_path, sqlite_journal)
@@ -131,7 +131,7 @@ class TestARepeatedRequest:
         def knows(*_arguments):
             return True
 
-        monkeypatch.setattr(TaskManager, "knows", knows)
+        monkeypatch.setattr(Overview, "knows", knows)
         task_id = submit(api, KEY).json()["task_id"]
         uploads = LocalStorage(tmp_path / "data")
         assert sqlite_journal.get(task_id).idempotency_key == "k"

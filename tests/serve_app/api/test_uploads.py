@@ -10,6 +10,7 @@ import pytest
 from serve_app.api.application import create_api
 from serve_app.engines.choice import EngineChoice
 from serve_app.settings import MEBIBYTE, Settings
+from serve_app.tasks.manager_client import ManagerClient
 
 AT_ONCE = 3
 SECONDS = 327  # of silence, CD quality in two channels: 60 MB
@@ -26,10 +27,13 @@ def large_sound(tmp_path):
     return path
 
 
-class WillingManager:
+class WillingManager(ManagerClient):
     """Accepts every task, and makes none."""
 
-    async def call(self, method, *arguments):
+    def __init__(self):
+        pass
+
+    async def call(self, method, *arguments, **_options):
         return arguments[0] if method.__name__ == "submit" else None
 
 

@@ -1,5 +1,6 @@
 """Why an engine does not work is said in words."""
 
+from ray.serve._private.common import DeploymentStatus, DeploymentStatusTrigger, ReplicaState
 from ray.serve.schema import DeploymentStatusOverview
 
 from serve_app.cluster.health import diagnose
@@ -12,9 +13,9 @@ GPU_NODE = {"CPU": 8.0, "GPU": 1.0}
 
 def deployment(message="", **replica_states):
     return DeploymentStatusOverview(
-        status="UPDATING",
-        status_trigger="CONFIG_UPDATE_STARTED",
-        replica_states=replica_states,
+        status=DeploymentStatus.UPDATING,
+        status_trigger=DeploymentStatusTrigger.CONFIG_UPDATE_STARTED,
+        replica_states={ReplicaState(state): count for state, count in replica_states.items()},
         message=message,
     )
 

@@ -4,6 +4,7 @@ import asyncio
 import pickle
 import subprocess
 import sys
+from typing import Any, cast
 
 import ray
 from ray import cloudpickle
@@ -35,7 +36,7 @@ class Counter:
 
 def pickled(kind):
     """As Ray exports it."""
-    return cloudpickle.dumps(ray.remote(portable(kind)).__ray_metadata__.modified_class)
+    return cloudpickle.dumps(cast("Any", ray.remote(portable(kind))).__ray_metadata__.modified_class)
 
 
 def test_is_loaded_where_none_of_our_modules_is_found(tmp_path):

@@ -1,6 +1,7 @@
 """Which headers a proxy of Serve is not shown."""
 
 import asyncio
+from typing import Any
 
 import pytest
 import yaml
@@ -15,7 +16,8 @@ def seen():
     """Tells what is left of a scope behind the middlewares that the shipped configuration names."""
     variables = yaml.safe_load(CONFIG.read_text())["controller_options"]["runtime_env"]["env_vars"]
     named = call_function_from_import_path(variables["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"])
-    (middleware,) = validate_http_proxy_callback_return(named)
+    wrap: Any
+    (wrap,) = validate_http_proxy_callback_return(named)
 
     def pass_on(scope):
         left = []
@@ -23,7 +25,7 @@ def seen():
         async def proxy(scope, _receive, _send):
             left.append(scope)
 
-        asyncio.run(middleware.cls(proxy, *middleware.args)(scope, None, None))
+        asyncio.run(wrap.cls(proxy, *wrap.args)(scope, None, None))
         return left[0]
 
     return pass_on

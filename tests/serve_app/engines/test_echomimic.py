@@ -3,7 +3,7 @@
 import pytest
 from standardwebhooks import Webhook
 
-from tests.service import poll, run_service
+from tests.service import poll
 
 pytest.importorskip("torch")
 
@@ -12,7 +12,7 @@ SMALL = {"width": 128, "height": 128, "length": 24, "steps": 4}
 
 
 @pytest.fixture(scope="module")
-def diffusion(tmp_path_factory, weights):
+def diffusion(run_service, tmp_path_factory, weights):
     """A service whose default engine is the small EchoMimic, with the preview scaled to zero."""
     echomimic = {"preset": "tiny", "weights_dir": str(weights), "num_gpus": 0, "num_cpus": 0.8}
     folder = tmp_path_factory.mktemp("diffusion")

@@ -3,16 +3,17 @@
 import asyncio
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pytest
+from ray.serve._private.common import DeploymentStatus, DeploymentStatusTrigger, ReplicaState
 from ray.serve.schema import ApplicationStatus, DeploymentStatusOverview
 
 from models.params import GenerationParams
 from serve_app.api.health_answer import health_answer
 from serve_app.app import build
-from serve_app.cluster import health as health_module
 from serve_app.cluster.health import Health, examine
 from serve_app.engines.choice import EngineChoice, choose
 from serve_app.engines.registry import ENGINES, RegisteredEngine, deployments
@@ -23,10 +24,12 @@ from serve_app.settings import EngineSettings, Settings
 from serve_app.storage.local import LocalStorage
 from serve_app.task import TaskStatus
 from serve_app.tasks import actor as actor_module
-from serve_app.tasks.actor import TaskManagerActor
+from serve_app.tasks import manager_client as manager_client_module
+from serve_app.tasks.actor import CODE_VERSION, TaskManagerActor
 from serve_app.tasks.journal import Journal
+from serve_app.tasks.manager_client import ManagerClient
 from tests.serve_app.local_api import local_api
-from tests.serve_app.managers import ManagerHere, new_manager
+from tests.serve_app.managers import ManagerHere, new_manager, state
 from tests.serve_app.new_tasks import new_task
 from tests.serve_app.stored import save_uploads
 
@@ -63,9 +66,10 @@ def register():
     with patch.dict(ENGINES):
 
         def add(**changes):
-            shipped = dict(ENGINES)
-            ENGINES.clear()
-            ENGINES.update({"sketch": replace(SKETCH, **changes)} | shipped)
+            engines: Any = ENGINES
+            shipped = dict(engines)
+            engines.clear()
+            engines.update({"sketch": replace(SKETCH, **changes)} | shipped)
 
         yield add
 
@@ -146,7 +150,8 @@ class TestAThirdEngine:
 
     def test_is_deployed(self, register, settings):
         register()
-        _, choice, *engines = build(settings)._bound_deployment.init_args
+        bound_ingress: Any = build(settings)._bound_deployment
+        _, choice, *engines = bound_ingress.init_args
         assert choice.default == "sketch"
         bound = [engine._bound_deployment for engine in engines]
         assert [deployment.name for deployment in bound] == ["Sketch", "Preview"]
@@ -188,11 +193,13 @@ class TestAThirdEngine:
 
     def test_is_examined_and_shown_in_health(self, register, settings, monkeypatch):
         register()
-        sketch = DeploymentStatusOverview("HEALTHY", "UNSPECIFIED", {"RUNNING": 1}, "")
+        sketch = DeploymentStatusOverview(
+            DeploymentStatus.HEALTHY, DeploymentStatusTrigger.UNSPECIFIED, {ReplicaState.RUNNING: 1}, ""
+        )
         application = SimpleNamespace(status=ApplicationStatus.RUNNING, deployments={"Sketch": sketch})
         status = SimpleNamespace(applications={"echomimic": application})
-        monkeypatch.setattr(health_module.serve, "status", lambda: status)
-        monkeypatch.setattr(health_module.ray, "nodes", list)
+        monkeypatch.setattr("serve_app.cluster.health.serve.status", lambda: status)
+        monkeypatch.setattr("serve_app.cluster.health.ray.nodes", list)
         health = examine(settings, deployments())
         assert health == Health(ApplicationStatus.RUNNING, {"sketch": EngineHealth(1, ready=True)})
         answer = health_answer(EngineChoice("sketch", {}), health, dict.fromkeys(TaskStatus, 0))
@@ -214,16 +221,31 @@ class TestAThirdEngine:
         context = SimpleNamespace(get_node_id=lambda: "this node")
         monkeypatch.setattr(actor_module, "waiting_handle", Handle)
         monkeypatch.setattr(actor_module, "examine", lambda *_: Health(ApplicationStatus.RUNNING))
-        monkeypatch.setattr(actor_module.ray, "get_runtime_context", lambda: context)
+        monkeypatch.setattr("serve_app.tasks.actor.ray.get_runtime_context", lambda: context)
 
         async def submit():
             manager = TaskManagerActor.__new__(TaskManagerActor)
-            await manager.__init__(settings, deployments())
+            await TaskManagerActor.__init__(manager, settings, deployments())
             manager.submit(new_task("a", engine="sketch"))
             await asyncio.sleep(0.05)
 
         asyncio.run(submit())
         assert called == [("Sketch", "echomimic")]
+
+    def test_makes_the_ingress_replace_a_manager_that_does_not_know_it(self, register, settings, monkeypatch):
+        known = deployments()
+        register()
+        client = ManagerClient(settings, deployments(), timeout_s=1)
+        answers = [(CODE_VERSION, (settings, known)), (CODE_VERSION, (settings, deployments()))]
+        ended: list[str] = []
+
+        async def identity(_method):
+            return answers[len(ended)]
+
+        monkeypatch.setattr(client, "call", identity)
+        monkeypatch.setattr(manager_client_module, "_end_manager", lambda: ended.append("the old manager"))
+        asyncio.run(client.ensure())
+        assert ended == ["the old manager"]
 
     def test_makes_a_video_in_a_replica(self, register, settings, journal, astronaut_file, speech_file):
         register()
@@ -234,8 +256,8 @@ class TestAThirdEngine:
         replica = EngineReplica("sketch", settings)
         replica._manager = ManagerHere(manager)
         asyncio.run(replica.work("a ticket"))
-        task = manager.snapshot("a", owner=None).task
-        assert (task.status, task.device, task.frames_generated) == (TaskStatus.COMPLETED, "cpu", 6)
+        task = state(manager, "a")
+        assert (task.status, task.device, task.progress.frames_generated) == (TaskStatus.COMPLETED, "cpu", 6)
         with storage.video("a", task.video).open() as video:
             assert video.read(8)[4:] == b"ftyp"
 

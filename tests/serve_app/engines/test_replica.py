@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import time
 
 import pytest
 
@@ -68,7 +69,7 @@ def tasks(manager, tmp_path, astronaut_file, speech_file):
 
 
 def failures(manager):
-    return [manager.snapshot(name, owner=None).task.failures for name in "ab"]
+    return [manager.overview.snapshot(name, owner=None).task.failures for name in "ab"]
 
 
 def work(replica, tickets=1):
@@ -86,7 +87,7 @@ class TestALostDevice:
 
     def test_one_task_fails_once_and_no_other_is_claimed(self, replica, manager, tasks):
         work(replica, tickets=5)
-        assert manager.counts()[TaskStatus.PENDING] == 2
+        assert manager.overview.counts()[TaskStatus.PENDING] == 2
         assert failures(manager) == [1, 0]
         assert manager.claim("of another replica", "failing").id == "b"
 
@@ -98,7 +99,7 @@ class TestALostDevice:
         with pytest.raises(RuntimeError):
             asyncio.run(replica.check_health())
         work(replica)
-        assert manager.counts()[TaskStatus.PENDING] == 2
+        assert manager.overview.counts()[TaskStatus.PENDING] == 2
 
     def test_a_device_does_not_come_back(self, replica, failing):
         with pytest.raises(RuntimeError):
@@ -115,19 +116,23 @@ class TestADeviceThatWorks:
         asyncio.run(replica.check_health())
 
     def test_an_error_in_words_is_one_too(self, replica, manager, tasks, failing):
-        failing.error = OutOfMemory("too small")
+        failing.error = OutOfMemory(
+            "out_of_memory", device="cuda:0", width=512, height=512, context_frames=12
+        )
         failing.device_lost = True  # nobody asks it
         work(replica)
         assert failures(manager) == [1, 0]
 
 
 class TestAFullDisk:
-    @pytest.mark.parametrize("error", [DiskFull("ffmpeg could not write"), OSError(errno.ENOSPC, "full")])
+    @pytest.mark.parametrize(
+        "error", [DiskFull("disk_full", reason="no room"), OSError(errno.ENOSPC, "full")]
+    )
     def test_is_no_failure_of_a_task(self, replica, manager, tasks, failing, error):
         failing.error = error
         work(replica, tickets=2)
         assert failures(manager) == [0, 0]
-        assert manager.counts()[TaskStatus.PENDING] == 2
+        assert manager.overview.counts()[TaskStatus.PENDING] == 2
         # What was full may be full at once again.
         assert manager.claim("of another replica", "failing") is None
 
@@ -143,15 +148,19 @@ class TestHealth:
 
     def test_an_engine_that_does_not_stop_is_reported(self, replica, monkeypatch):
         replica._stop_requested_at = 0.0
-        monkeypatch.setattr(replica_module.time, "monotonic", lambda: replica_module._STOP_TIMEOUT_S)
+        monkeypatch.setattr(
+            "serve_app.engines.replica.time.monotonic", lambda: replica_module._STOP_TIMEOUT_S
+        )
         asyncio.run(replica.check_health())
-        monkeypatch.setattr(replica_module.time, "monotonic", lambda: replica_module._STOP_TIMEOUT_S + 1)
+        monkeypatch.setattr(
+            "serve_app.engines.replica.time.monotonic", lambda: replica_module._STOP_TIMEOUT_S + 1
+        )
         with pytest.raises(RuntimeError, match="the engine did not stop within 120 s"):
             asyncio.run(replica.check_health())
 
     def test_a_device_that_does_not_respond_is_lost(self, replica, failing, monkeypatch):
         monkeypatch.setattr(replica_module, "_DEVICE_TIMEOUT_S", 0.01)
-        monkeypatch.setattr(failing, "check_device", lambda: replica_module.time.sleep(0.2))
+        monkeypatch.setattr(failing, "check_device", lambda: time.sleep(0.2))
         with pytest.raises(RuntimeError, match="stopped responding"):
             asyncio.run(replica.check_health())
 

@@ -5,51 +5,46 @@ import pytest
 from serve_app.tasks.journal import Journal
 from tests.fuzz.uploads import Watch
 from tests.postgres import run_postgres
-from tests.service import poll, run_service
-
-
-@pytest.fixture(scope="module")
-def fragile(tmp_path_factory):
-    """A service whose processes the tests here may kill."""
-    with run_service(tmp_path_factory.mktemp("fragile"), preview={"max_replicas": 1}) as service:
-        yield service
+from tests.service import poll
 
 
 @pytest.fixture
-def running_task(fragile, astronaut_file, speech_file):
+def running_task(service, astronaut_file, speech_file):
     """A task in the middle of its frames."""
-    task_id = fragile.submit(astronaut_file, speech_file, width=1024, height=1024)
-    fragile.wait_for(task_id, lambda task: task["frames_generated"] > 0)
+    task_id = service.submit(astronaut_file, speech_file, width=1024, height=1024)
+    service.wait_for(task_id, lambda task: task["frames_generated"] > 0)
     return task_id
 
 
-def test_a_task_whose_replica_is_killed_is_made_by_another(fragile, running_task):
-    for replica in fragile.processes("ServeReplica:echomimic:Preview"):
+def test_a_task_whose_replica_is_killed_is_made_by_another(service, running_task):
+    for replica in service.processes("ServeReplica:echomimic:Preview"):
         replica.kill()
-    task = fragile.wait(running_task)
+    task = service.wait(running_task)
     assert (task["status"], task["attempt"], task["error"]) == ("completed", 2, None)
     assert task["frames_generated"] == task["frames_requested"]
 
 
-def test_a_task_outlives_the_manager_without_being_made_twice(fragile, running_task):
-    watch = Watch(fragile)
-    (manager,) = fragile.processes("TaskManagerActor")
+def test_a_task_outlives_the_manager_without_being_made_twice(service, running_task):
+    watch = Watch(service)
+    (manager,) = service.processes("TaskManagerActor")
     manager.kill()
-    task = fragile.wait(running_task)
+    task = service.wait(running_task)
     assert (task["status"], task["attempt"], task["error"]) == ("completed", 1, None)
     assert "a process of TaskManagerActor died" in watch.complaints()
 
 
-def test_a_waiting_task_outlives_the_manager(fragile, running_task, astronaut_file, speech_file):
-    waiting = fragile.submit(astronaut_file, speech_file, width=128, height=128)
-    (manager,) = fragile.processes("TaskManagerActor")
+def test_a_waiting_task_outlives_the_manager(service, running_task, astronaut_file, speech_file):
+    # One for the second replica, and one that has to wait for either.
+    service.submit(astronaut_file, speech_file, width=1024, height=1024)
+    waiting = service.submit(astronaut_file, speech_file, width=128, height=128)
+    (manager,) = service.processes("TaskManagerActor")
     manager.kill()
-    assert fragile.wait(waiting)["status"] == "completed"
-    assert fragile.wait(running_task)["status"] == "completed"
+    assert service.wait(waiting)["status"] == "completed"
+    assert service.wait(running_task)["status"] == "completed"
 
 
 def test_a_manager_that_died_without_its_database_starts_when_it_is_back(
-    tmp_path, postgres_programs, astronaut_file, speech_file
+    run_service, tmp_path, postgres_programs, astronaut_file, speech_file
 ):
     with run_postgres(postgres_programs) as database:
         one_replica = {"max_replicas": 1}
@@ -68,9 +63,11 @@ def test_a_manager_that_died_without_its_database_starts_when_it_is_back(
 
 
 # On PostgreSQL alone, which is where clusters meet; what they owe to the journal is tested on both.
-@pytest.mark.parametrize("journal_url", ["postgresql"], indirect=True)
 @pytest.mark.timeout(400)
-def test_a_second_cluster_takes_over_from_the_first(tmp_path, journal_url, astronaut_file, speech_file):
+def test_a_second_cluster_takes_over_from_the_first(
+    run_service, tmp_path, new_database, astronaut_file, speech_file
+):
+    journal_url = new_database()
     shared = {"data_dir": str(tmp_path / "data"), "database_url": journal_url}
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
@@ -90,8 +87,8 @@ def test_a_second_cluster_takes_over_from_the_first(tmp_path, journal_url, astro
     assert [(task["status"], task["attempt"]) for task in tasks] == [("completed", 1)] * 6
 
 
-def test_a_wrong_builder_argument_is_named(tmp_path):
-    with run_service(tmp_path, until_ready=False, preview={"max_replica": 3}) as service:
+def test_a_wrong_builder_argument_is_named(run_service, ray_address, tmp_path):
+    with run_service(tmp_path, address=ray_address, until_ready=False, preview={"max_replica": 3}) as service:
         log = poll(lambda: _log_naming(service, "preview.max_replica"))
     assert "Extra inputs are not permitted" in log
 

@@ -1,5 +1,6 @@
 """The journal keeps every field of a task, in the order of submission, across restarts."""
 
+import json
 import sqlite3
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,15 +9,16 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from models.notices import Notice
+from models.params import GenerationParams
+from models.progress import Progress, Stage
 from serve_app.errors import JournalUnavailable, StorageFull
 from serve_app.launcher import ROOT
-from serve_app.task import Stage, TaskStatus
+from serve_app.task import TaskStatus
 from serve_app.tasks.journal import Journal
 from serve_app.tasks.schema import SCHEMA_VERSION
 from tests.serve_app.disk import fill, write_much
-from tests.serve_app.new_tasks import new_task
-
-JOURNAL_1 = (ROOT / "tests" / "data" / "journal_1.sql").read_text()
+from tests.serve_app.new_tasks import A_WARNING, new_task
 
 
 @contextmanager
@@ -28,12 +30,26 @@ def database(url):
     engine.dispose()
 
 
-def first_release(url):
-    """Write the journal of the first release."""
-    script = JOURNAL_1
+# What makes of the columns of SQLite, as the fixtures have them, those of PostgreSQL.
+SERIAL = ("sequence INTEGER NOT NULL", "sequence SERIAL NOT NULL")
+NUMBER = ("cancelled BOOLEAN DEFAULT 0", "cancelled INTEGER DEFAULT 0")
+TO_POSTGRES = """
+SELECT setval('tasks_sequence_seq', (SELECT max(sequence) FROM tasks));
+"""
+TO_BOOLEAN = """
+ALTER TABLE tasks ALTER cancelled DROP DEFAULT;
+ALTER TABLE tasks ALTER cancelled TYPE BOOLEAN USING cancelled = 1;
+ALTER TABLE tasks ALTER cancelled SET DEFAULT false;
+"""
+
+
+def earlier_release(url, version):
+    """Write the journal that a release with this schema version wrote."""
+    script = (ROOT / "tests" / "data" / f"journal_{version}.sql").read_text()
     if url.startswith("postgresql"):
-        script = script.replace("sequence INTEGER NOT NULL", "sequence SERIAL NOT NULL")
-        script += "SELECT setval('tasks_sequence_seq', 3);"
+        script = script.replace(*SERIAL) + TO_POSTGRES
+        if NUMBER[0] in script:
+            script = script.replace(*NUMBER) + TO_BOOLEAN
     else:
         Path(sa.make_url(url).database).parent.mkdir()
     with database(url) as connection:
@@ -44,8 +60,10 @@ def first_release(url):
 
 def test_a_task_is_read_back_as_it_was_written(journal):
     task = new_task(
-        "a", warnings=("one", "two"), audio_seconds=1.5, priority=-3, owner="ann", idempotency_key="k",
-        fingerprint="f" * 64, cancelled=True, created_at=1_800_000_000.123456,
+        "a", progress=Progress(Stage.ENCODING, 0.99, 23, 24, 1.5, (A_WARNING, Notice.of("no_face"))),
+        priority=-3, owner="ann", idempotency_key="k", fingerprint="f" * 64, cancelled=True,
+        created_at=1_800_000_000.123456,
+        error=Notice.of("gave_up", failures=3, reason=Notice.of("replica_died")),
     )  # fmt: skip
     added = journal.add(task)
     assert journal.get("a") == added == replace(task, sequence=added.sequence)
@@ -55,7 +73,7 @@ def test_a_saved_change_is_read_back_by_a_later_process(journal, journal_url):
     changed = replace(
         journal.add(new_task("a")),
         status=TaskStatus.PROCESSING,
-        stage=Stage.GENERATING,
+        progress=Progress(Stage.GENERATING),
         attempt=2,
         ticket_id="t",
     )
@@ -101,9 +119,9 @@ def test_a_task_that_is_not_finished_cannot_be_deleted(journal, status):
 class TestRevisions:
     def test_a_change_is_not_written_over_one_it_has_not_seen(self, journal):
         read = journal.add(new_task("a"))
-        assert journal.save(replace(read, progress=0.5)).revision == 1
-        assert journal.save(replace(read, progress=0.1)) is None
-        assert journal.get("a").progress == 0.5
+        assert journal.save(replace(read, progress=Progress(fraction=0.5))).revision == 1
+        assert journal.save(replace(read, progress=Progress(fraction=0.1))) is None
+        assert journal.get("a").progress.fraction == 0.5
 
     def test_a_task_that_is_gone_is_not_written(self, journal):
         read = journal.add(new_task("a", status=TaskStatus.FAILED))
@@ -198,11 +216,12 @@ class TestLists:
 
 class TestSchema:
     def test_a_journal_of_the_first_release_is_taken_over(self, journal_url):
-        first_release(journal_url)
+        earlier_release(journal_url, 1)
         journal = Journal(journal_url)
         assert [task.id for task in journal.unfinished()] == ["waiting", "running"]
         done = journal.get("done")
-        assert (done.video, done.warnings, done.finished_at) == ("attempt-1.mp4", ("a warning",), 1010.5)
+        assert (done.video, done.finished_at) == ("attempt-1.mp4", 1010.5)
+        assert done.progress == Progress(None, 1.0, 48, 48, 6.4, (Notice.of("text", text="a warning"),))
         assert (done.priority, done.owner, done.idempotency_key, done.cancelled) == (0, None, None, False)
         assert journal.add(new_task("new", idempotency_key="k", priority=2)).sequence == 4
         journal.close()
@@ -211,19 +230,48 @@ class TestSchema:
                 connection.execute(sa.text("select version from schema_version")).scalar() == SCHEMA_VERSION
             )
 
-    def test_a_migrated_journal_has_the_schema_of_a_new_one(self, journal_url):
-        first_release(journal_url)
+    def test_a_journal_of_the_second_schema_is_taken_over(self, journal_url):
+        earlier_release(journal_url, 2)
+        journal = Journal(journal_url)
+        assert [task.id for task in journal.unfinished()] == ["running", "waiting"]
+        assert [task.id for task in journal.webhooks_due(2e9, 10)] == ["due"]
+        running, due, done = (journal.get(name) for name in ("running", "due", "done"))
+        assert (running.holder, running.attempt, running.priority) == ("the head node", 1, 2)
+        assert running.progress.warnings == ("unknown field 'lenght' was ignored",)
+        assert due.error.code == "text"
+        assert due.error.text.startswith("reference_image: the reference image is damaged")
+        assert journal.with_key("ann", "key 1") == due
+        assert [notice.code for notice in done.progress.notices] == ["text", "text"]
+        assert (done.params.length, done.progress.fraction) == (48, 1.0)
+        assert journal.add(new_task("new")).sequence == 6
+        journal.close()
+
+    def test_a_row_of_an_earlier_release_keeps_its_sentences_when_it_is_written(self, journal_url):
+        earlier_release(journal_url, 2)
+        journal = Journal(journal_url)
+        due = journal.get("due")
+        assert journal.save(replace(due, webhook_at=None))
+        assert journal.get("due").error == due.error
+        journal.close()
+        with database(journal_url) as connection:
+            assert column(connection, "due", "error") == due.error.text
+
+    @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+    def test_a_migrated_journal_has_the_schema_of_a_new_one(self, journal_url, version):
+        earlier_release(journal_url, version)
         Journal(journal_url).close()
         with database(journal_url) as connection:
             migrated = _describe(connection)
+            versions = _versions(connection)
             for table in ("tasks", "managers", "schema_version"):
                 connection.execute(sa.text(f"drop table {table}"))
         Journal(journal_url).close()
         with database(journal_url) as connection:
             assert _describe(connection) == migrated
+            assert _versions(connection) == versions
 
     def test_a_step_that_fails_leaves_the_journal_as_it_was(self, journal_url):
-        first_release(journal_url)
+        earlier_release(journal_url, 1)
         with database(journal_url) as connection:
             connection.execute(sa.text("CREATE TABLE ix_tasks_finished_at (in_the_way INTEGER)"))
         with pytest.raises((JournalUnavailable, sa.exc.ProgrammingError)):
@@ -232,11 +280,39 @@ class TestSchema:
             assert "owner" not in {column["name"] for column in sa.inspect(connection).get_columns("tasks")}
             assert connection.execute(sa.text("select version from schema_version")).scalar() == 1
 
-    def test_a_journal_of_a_newer_release_is_refused_with_both_versions(self, journal, journal_url):
+    def test_a_journal_of_a_newer_release_that_needs_one_is_refused(self, journal, journal_url):
         with database(journal_url) as connection:
-            connection.execute(sa.text("update schema_version set version = 99"))
-        with pytest.raises(RuntimeError, match=f"version 99, .* up to {SCHEMA_VERSION}"):
+            connection.execute(sa.text("update schema_version set version = 99, minimum_reader = 98"))
+        with pytest.raises(RuntimeError, match=f"version 99 .* version 98; .* up to {SCHEMA_VERSION}"):
             Journal(journal_url)
+
+    def test_a_journal_of_a_newer_release_is_used_where_it_only_adds(self, journal, journal_url):
+        journal.add(new_task("a"))
+        newer_release(journal_url, "a")
+        later = Journal(journal_url)
+        task = later.get("a")
+        assert task.params == GenerationParams(width=256)
+        assert [notice.text for notice in task.progress.notices] == ["hat in the way (share: 0.5)"]
+        assert later.save(replace(task, status=TaskStatus.FAILED, error=Notice.of("cancelled")))
+        assert later.add(new_task("b")).sequence == 2
+        later.close()
+        with database(journal_url) as connection:
+            assert _versions(connection) == (99, SCHEMA_VERSION)
+            assert (column(connection, "a", "mood"), column(connection, "b", "mood")) == ("sad", None)
+            assert column(connection, "a", "params") == NEWER_PARAMS
+            assert [notice["code"] for notice in column(connection, "a", "notices")] == [
+                "hat_in_the_way", "cancelled",
+            ]  # fmt: skip
+
+    def test_the_sentences_stand_beside_the_data(self, journal, journal_url):
+        journal.add(new_task("a", progress=Progress(notices=(A_WARNING,)), error=Notice.of("cancelled")))
+        with database(journal_url) as connection:
+            assert column(connection, "a", "warnings") == [A_WARNING.text]
+            assert column(connection, "a", "error") == "cancelled"
+            assert column(connection, "a", "notices") == [
+                {"level": "warning", "code": "several_faces", "values": {"count": 2}},
+                {"level": "error", "code": "cancelled", "values": {}},
+            ]
 
 
 class TestFaults:
@@ -267,8 +343,8 @@ class TestFaults:
         assert later.unfinished()[0].id == "first"
         later.close()
 
-    def test_a_database_that_became_read_only_is_told(self, postgres_url, new_database):
-        url = new_database(postgres_url)
+    def test_a_database_that_became_read_only_is_told(self, new_database):
+        url = new_database()
         journal = Journal(url)
         journal.add(new_task("first"))
         with database(url) as connection:
@@ -280,9 +356,9 @@ class TestFaults:
         assert journal.get("first")
         journal.close()
 
-    def test_a_database_that_does_not_answer_is_given_up(self, postgres_url, new_database, monkeypatch):
+    def test_a_database_that_does_not_answer_is_given_up(self, new_database, monkeypatch):
         monkeypatch.setattr("serve_app.tasks.journal._STATEMENT_TIMEOUT_MS", 200)
-        url = new_database(postgres_url)
+        url = new_database()
         journal = Journal(url)
         with database(url) as connection:
             connection.execute(sa.text("LOCK TABLE tasks"))
@@ -291,16 +367,16 @@ class TestFaults:
         assert journal.add(new_task("first"))
         journal.close()
 
-    def test_no_statement_is_prepared_that_a_pooler_would_lose(self, postgres_url, new_database):
-        journal = Journal(new_database(postgres_url))
+    def test_no_statement_is_prepared_that_a_pooler_would_lose(self, new_database):
+        journal = Journal(new_database())
         for _ in range(20):
             journal.get("nobody")
         with journal._engine.connect() as connection:
             assert connection.execute(sa.text("SELECT count(*) FROM pg_prepared_statements")).scalar() == 0
         journal.close()
 
-    def test_a_change_whose_answer_got_lost_may_have_been_made(self, postgres_url, new_database):
-        url = new_database(postgres_url)
+    def test_a_change_whose_answer_got_lost_may_have_been_made(self, new_database):
+        url = new_database()
         journal = Journal(url)
 
         @sa.event.listens_for(journal._engine, "commit")
@@ -338,11 +414,46 @@ def _lose_patience(connection, _record):
     connection.execute("PRAGMA busy_timeout=10")
 
 
+NEWER_PARAMS = {"width": 256, "mood": "sad"}
+
+
+def newer_release(url, task_id):
+    """Make the journal one of a newer release, which has added a column, a parameter and a notice."""
+    notices = [{"level": "warning", "code": "hat_in_the_way", "values": {"share": 0.5}}]
+    with database(url) as connection:
+        connection.execute(sa.text("update schema_version set version = 99"))
+        connection.execute(sa.text("alter table tasks add column mood varchar(8)"))
+        connection.execute(
+            sa.text(
+                "update tasks set mood = 'sad', params = :params, warnings = :warnings, notices = :notices "
+                "where id = :id"
+            ),
+            {
+                "id": task_id,
+                "params": json.dumps(NEWER_PARAMS),
+                "warnings": json.dumps(["a hat is in the way"]),
+                "notices": json.dumps(notices),
+            },
+        )
+
+
+def column(connection, task_id, name):
+    """A value as the database has it; what is JSON, as data."""
+    value = connection.execute(sa.text(f"select {name} from tasks where id = :id"), {"id": task_id}).scalar()
+    return (
+        json.loads(value) if name in ("params", "notices", "warnings") and isinstance(value, str) else value
+    )
+
+
+def _versions(connection):
+    return connection.execute(sa.text("select version, minimum_reader from schema_version")).one()
+
+
 def _describe(connection):
     """The columns, and how the database itself words the indexes."""
     columns = {
         (table, column["name"]): (str(column["type"]), column["nullable"])
-        for table in ("tasks", "managers")
+        for table in ("tasks", "managers", "schema_version")
         for column in sa.inspect(connection).get_columns(table)
     }
     if connection.dialect.name == "sqlite":

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from models.progress import Progress
 from serve_app.errors import StorageFull
 from serve_app.task import TaskStatus
 from serve_app.tasks.notifier import PAUSES_S, Notifier
@@ -49,7 +50,7 @@ def finished(journal, receiver, clock):
         task = replace(
             new_task(task_id),
             status=TaskStatus.COMPLETED,
-            stage=None,
+            progress=Progress(stage=None, fraction=1.0),
             finished_at=clock.now,
             webhook_url=f"{receiver.url}{path}",
             webhook_at=clock.now,

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -83,7 +84,7 @@ def test_older_names_in_the_vae_are_understood(copied: Path, networks: Networks)
 
 def test_motion_inside_the_denoiser_file_wins(copied: Path) -> None:
     edit(copied / "denoising_unet_acc.pth", {MOTION_BIAS: torch.full((128,), 7.0)})
-    motion = load(copied, TINY).networks.denoiser.mid_block.motion_modules[0]
+    motion: Any = load(copied, TINY).networks.denoiser.mid_block.motion_modules[0]
     assert motion.proj_in.bias.unique().tolist() == [7.0]
 
 

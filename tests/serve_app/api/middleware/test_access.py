@@ -24,7 +24,7 @@ from serve_app.engines.registry import deployments
 from serve_app.settings import Settings
 from serve_app.tasks.manager_client import ManagerClient
 from tests.serve_app.hostile_paths import DETOURS, FOLDERS, TRAVERSALS, get
-from tests.service import Service, run_service
+from tests.service import Service
 
 LIFETIME_S = 300
 
@@ -77,7 +77,7 @@ class Guarded:
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory):
+def guarded(run_service, tmp_path_factory):
     folder = tmp_path_factory.mktemp("guarded")
     KeyFile(folder / "api_keys.json").add("first", admin=False)
     arguments = {"api_keys": str(folder / "api_keys.json"), "signed_url_lifetime_s": LIFETIME_S}
@@ -391,7 +391,8 @@ class TestWhatARouteIsTold:
         file = KeyFile(tmp_path / "api_keys.json")
         sent = {name: file.add(name, admin=name == "root") for name in ("alice", "root")}
         keys = ApiKeys(tmp_path / "api_keys.json")
-        app, shared = FastAPI(), {}
+        app = FastAPI()
+        shared: dict[str, object] = {}
 
         @app.get("/health")
         @app.get("/who")
