@@ -16,7 +16,7 @@ SIDE_BY_SIDE := $(MAKE) --no-print-directory --keep-going --jobs=2 \
 # The tests that need no cluster, no browser and no diffusion network; tests/conftest.py marks the others.
 QUICK := not service and not cluster and not browser and not diffusion
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate \
-           --no-emit-index-url --no-emit-find-links
+           --no-emit-index-url --no-emit-find-links --overrides requirements-overrides.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run weights check test test-cluster chaos lint bench fuzz lock clean

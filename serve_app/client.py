@@ -185,18 +185,46 @@ class EchoMimicClient:
             part.replace(destination)
 
 
+class ProgressDisplay:
+    """A progress bar on a terminal; elsewhere, as in a log, one line for each stage.
+
+    Args:
+        bar_format: how tqdm draws the bar.
+    """
+
+    def __init__(self, bar_format: str):
+        self._bar = tqdm(total=100, bar_format=bar_format, disable=None)
+        self._stage = ""
+
+    def __enter__(self) -> "ProgressDisplay":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+    def show(self, stage: str, percent: int = 0) -> None:
+        """Show the stage and how much is done, 0 to 100 %."""
+        if not self._bar.disable:
+            self._bar.n = percent
+            self._bar.set_description_str(stage)
+        elif stage != self._stage:
+            print(stage, file=sys.stderr, flush=True)
+        self._stage = stage
+
+
 def make_video(client: EchoMimicClient, image: Path, audio: Path, destination: Path) -> TaskResponse:
-    """Send, follow with a progress bar, save.
+    """Send, show the progress, save.
 
     Raises:
         ClientError: as the methods of the client do.
     """
     task_id = client.generate_video(image, audio)
-    with tqdm(total=100, unit="%", bar_format="{desc:>12} |{bar}| {percentage:3.0f} % {elapsed}") as bar:
+    with ProgressDisplay("{desc:>12} |{bar}| {percentage:3.0f} % {elapsed}") as display:
 
         def show(task: TaskResponse) -> None:
-            bar.set_description_str(task.stage.value if task.stage else task.status.value, refresh=False)
-            bar.update(round(100 * task.progress) - bar.n)
+            display.show(task.stage.value if task.stage else task.status.value, round(100 * task.progress))
 
         task = client.wait(task_id, show)
     client.download(task_id, destination)

@@ -13,9 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-from tqdm import tqdm
 
-from serve_app.client import DEFAULT_URL, ClientError, EchoMimicClient, make_video, summary
+from serve_app.client import DEFAULT_URL, ClientError, EchoMimicClient, ProgressDisplay, make_video, summary
 from serve_app.errors import ConfigError
 from serve_app.launcher import ROOT, check, command, environment
 from serve_app.process_tree import raise_on_termination, running
@@ -110,7 +109,7 @@ def _check_port_is_free() -> None:
 def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _READY_TIMEOUT_S
     reason = "it does not answer"
-    with EchoMimicClient() as client, tqdm(bar_format="{desc} {elapsed}") as bar:
+    with EchoMimicClient() as client, ProgressDisplay("{desc} {elapsed}") as display:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise DemoError(f"the service ended while starting; its log: {LOG}")
@@ -121,7 +120,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
                 reason = health.reason or reason
             except (httpx.TransportError, ClientError):
                 pass
-            bar.set_description_str(f"Starting the service ({reason})")
+            display.show(f"Starting the service ({reason})")
             time.sleep(0.5)
     raise DemoError(f"the service is not ready after {_READY_TIMEOUT_S} s: {reason}; its log: {LOG}")
 

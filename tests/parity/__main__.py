@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from benchmarks.rules import Rules
 from tests.parity.bench import Bench
 from tests.parity.report import report
-from tests.parity.rules import Rules
 
 
 def main() -> int:

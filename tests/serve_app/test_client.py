@@ -8,10 +8,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from models.progress import Stage
 from serve_app.client import ClientError, EchoMimicClient
 from serve_app.launcher import ROOT
 from serve_app.schemas import ErrorDetail, ErrorResponse
 from serve_app.task import TaskStatus
+from tests.terminal import on_terminal
 
 
 @pytest.fixture
@@ -111,12 +113,37 @@ def test_a_repeated_request_gives_the_same_task(client, astronaut_file, speech_f
     assert first == second
 
 
-def test_the_command_line_shows_progress_and_says_what_it_made(
+DISPLAY = """
+from models.progress import Stage
+from serve_app.client import ProgressDisplay
+with ProgressDisplay("{desc} {percentage:3.0f} %") as display:
+    for percent in range(0, 101, 20):
+        display.show("generating" if percent < 100 else "encoding", percent)
+"""
+
+
+def test_progress_is_a_bar_on_a_terminal():
+    shown = on_terminal([sys.executable, "-c", DISPLAY], cwd=ROOT)
+    assert "\rgenerating  80 %" in shown
+    assert "\rencoding 100 %" in shown
+
+
+def test_progress_is_a_line_for_each_stage_elsewhere():
+    done = subprocess.run(
+        [sys.executable, "-c", DISPLAY], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "generating\nencoding\n"
+
+
+def test_the_command_line_shows_each_stage_once_and_says_what_it_made(
     service, tmp_path, astronaut_file, speech_file
 ):
     done = command_line(service, astronaut_file, speech_file, tmp_path / "video.mp4")
     assert done.returncode == 0, done.stderr
-    assert "100 %" in done.stderr
+    stages = done.stderr.splitlines()
+    assert stages == list(dict.fromkeys(stages))
+    assert set(stages) <= {*(stage.value for stage in Stage), TaskStatus.COMPLETED.value}
+    assert stages[-1] == TaskStatus.COMPLETED.value
     assert "made by the preview engine on cpu" in done.stdout
     assert "note: device 'cuda' was asked for" in done.stdout
 

@@ -36,7 +36,10 @@ def test_it_makes_a_video_keeps_serving_and_ends_everything_it_started_in_ten_se
         assert demo.children(recursive=True)
     assert demo.returncode == 0
     assert video.read_bytes()[4:8] == b"ftyp"
-    assert "153 frames, 512×512, made by the preview engine on cpu" in log.read_text()
+    told = log.read_text()
+    assert "153 frames, 512×512, made by the preview engine on cpu" in told
+    assert told.count("Starting the service (it does not answer)\n") == 1
+    assert "\r" not in told
 
 
 def test_a_missing_file_is_told_before_anything_starts():

@@ -47,6 +47,7 @@ def fetch(folder: Path, variant: Variant = "acc", hub: str = constants.ENDPOINT)
         missing = [file for file in lock.needed(variant) if not _intact(file, folder)]
         _check_disk(missing, folder)
         for file in missing:
+            _announce(file)
             _fetch(file, hf_hub_url(REPOSITORY, file.path, revision=lock.commit, endpoint=hub), folder)
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         raise CheckpointError(f"the download from {hub} failed: {error}") from error
@@ -98,6 +99,12 @@ def _check_disk(missing: list[LockedFile], folder: Path) -> None:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
+
+
+def _announce(file: LockedFile) -> None:
+    """A line where there is no terminal: huggingface_hub draws its bars on one only."""
+    if not sys.stderr.isatty():
+        print(f"{file.path} ({file.size / 1e6:.0f} MB)", file=sys.stderr, flush=True)
 
 
 def _fetch(file: LockedFile, url: str, folder: Path) -> None:

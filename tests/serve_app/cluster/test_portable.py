@@ -4,6 +4,7 @@ import asyncio
 import pickle
 import subprocess
 import sys
+from typing import Any
 
 import ray
 from ray import cloudpickle

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import constants
@@ -13,6 +14,7 @@ from models.echomimic.weights.download import fetch
 from models.echomimic.weights.lock import LOCK, read_lock
 from models.errors import CheckpointError
 from tests.models.echomimic.weights.hub import Hub, serve
+from tests.terminal import on_terminal
 
 FIRST, SECOND = "a" * 40, "b" * 40
 DENOISER = "denoising_unet_acc.pth"
@@ -175,31 +177,36 @@ def test_a_broken_lock_is_named(hub: Hub, tmp_path: Path) -> None:
         fetch(tmp_path, hub=hub.url)
 
 
-def command(folder: Path, endpoint: str) -> subprocess.CompletedProcess[str]:
+def command(folder: Path) -> list[str]:
+    return [sys.executable, "-m", "models.echomimic.weights.download", str(folder)]
+
+
+def surroundings(endpoint: str) -> dict[str, Any]:
+    return {"env": {**os.environ, "HF_ENDPOINT": endpoint}, "cwd": Path(__file__).parents[4]}
+
+
+def piped(folder: Path, endpoint: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "models.echomimic.weights.download", str(folder)],
-        env={
-            **os.environ,
-            "HF_ENDPOINT": endpoint,
-            "TQDM_POSITION": "-1",
-        },  # bars, though this is no terminal
-        cwd=Path(__file__).parents[4],
-        capture_output=True,
-        text=True,
-        check=False,
+        command(folder), capture_output=True, text=True, check=False, **surroundings(endpoint)
     )
 
 
-def test_the_command_asks_the_endpoint_it_is_given_and_shows_progress(hub: Hub, tmp_path: Path) -> None:
-    done = command(tmp_path, hub.url)
+def test_the_command_asks_the_endpoint_it_is_given_and_names_each_file_once(hub: Hub, tmp_path: Path) -> None:
+    done = piped(tmp_path, hub.url)
     assert done.returncode == 0, done.stderr
     assert f"BadToBest/EchoMimic at commit {FIRST}, intact" in done.stdout
-    assert f"{DENOISER}: 100%" in done.stderr
+    assert sorted(line.rsplit(" (", 1)[0] for line in done.stderr.splitlines()) == sorted(NEEDED)
     assert files(tmp_path) == NEEDED
 
 
+def test_the_command_shows_bars_on_a_terminal(hub: Hub, tmp_path: Path) -> None:
+    shown = on_terminal(command(tmp_path), **surroundings(hub.url))
+    assert f"{DENOISER}: 100%" in shown
+    assert f"{DENOISER} (" not in shown
+
+
 def test_the_command_fails_in_one_line_where_nobody_answers(tmp_path: Path) -> None:
-    done = command(tmp_path, "http://127.0.0.1:9")
+    done = piped(tmp_path, "http://127.0.0.1:9")
     assert done.returncode == 1
     assert done.stderr.startswith("the download from http://127.0.0.1:9 failed")
     assert len(done.stderr.splitlines()) == 1
