@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.imports import MODULES, ROOT, imports, reached
+from tests.imports import MODULES, ROOT, imports, names, reached
 
 # The rooms of serve_app, each standing on those before it; a module of none is a room of its own.
 ROOMS = (
@@ -111,6 +111,10 @@ TESTS = ROOT / "tests"
 STARTERS = {"run_service", "run_launcher", "started", "campaign"}
 
 
+def stem(path: Path) -> str:
+    return path.stem
+
+
 def places_of_tests(package: Path) -> Iterator[tuple[str, set[str] | None]]:
     """The files of tests that a package's docstring names, each with the modules it tests; None: with all."""
     text = ast.get_docstring(ast.parse((package / "__init__.py").read_text(encoding="utf-8"))) or ""
@@ -134,13 +138,19 @@ def test_what_a_package_says_of_its_tests_is_true(package):
         assert (names or set()) <= {path.stem for path in package.glob("*.py")}, place
 
 
-@pytest.mark.parametrize("path", sorted(TESTS.rglob("test_*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("test_*.py")), ids=stem)
 def test_what_starts_a_service_is_a_fixture(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = {
         alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
     }
     assert not imported & STARTERS
+
+
+@pytest.mark.parametrize("path", [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("scripts/*.py")], ids=stem)
+def test_benchmarks_and_scripts_need_no_tests(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not any(name.startswith("tests") for node in ast.walk(tree) for name in names(node))
 
 
 def test_the_checks_find_what_they_look_for():
