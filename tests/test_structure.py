@@ -127,15 +127,17 @@ def places_of_tests(package: Path) -> Iterator[tuple[str, set[str] | None]]:
 @pytest.mark.parametrize("module", [name for name, path in MODULES.items() if path.name != "__init__.py"])
 def test_every_module_has_its_tests_or_its_package_says_where_they_are(module):
     path = MODULES[module].relative_to(ROOT)
-    told = [place for place, names in places_of_tests(ROOT / path.parent) if not names or path.stem in names]
+    told = [
+        place for place, tested in places_of_tests(ROOT / path.parent) if not tested or path.stem in tested
+    ]
     assert (TESTS / path.parent / f"test_{path.name}").exists() or told, f"no test file for {path}"
 
 
 @pytest.mark.parametrize("package", [path.parent for path in MODULES.values() if path.name == "__init__.py"])
 def test_what_a_package_says_of_its_tests_is_true(package):
-    for place, names in places_of_tests(package):
+    for place, tested in places_of_tests(package):
         assert (ROOT / place).exists(), place
-        assert (names or set()) <= {path.stem for path in package.glob("*.py")}, place
+        assert (tested or set()) <= {path.stem for path in package.glob("*.py")}, place
 
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("test_*.py")), ids=stem)

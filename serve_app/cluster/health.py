@@ -10,6 +10,7 @@ from typing import Any
 
 import ray
 from ray import serve
+from ray.serve._private.common import ReplicaState
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, DeploymentStatusOverview
 
@@ -64,13 +65,13 @@ def diagnose(
         needs: what a replica takes from the cluster.
         nodes: the total resources of each living node, as Ray names them.
     """
-    states = {str(state): count for state, count in status.replica_states.items()}
-    replicas = states.get("RUNNING", 0)
+    # Serve's states are strings as well: it fills this table with the one or the other.
+    replicas = status.replica_states.get(ReplicaState.RUNNING, 0)
     if replicas:
         return EngineHealth(replicas, ready=True)
     if not any(_fits(needs, node) for node in nodes):
         return EngineHealth(0, ready=False, reason=f"no replica can be placed: {_shortage(needs)}")
-    if needs.min_replicas == 0 and not any(states.values()):
+    if needs.min_replicas == 0 and not any(status.replica_states.values()):
         return EngineHealth(0, ready=True, reason="scaled to zero; the first task starts a replica")
     return EngineHealth(0, ready=False, reason=_cause(status.message) or "its first replica is starting")
 

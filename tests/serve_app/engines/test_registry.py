@@ -220,7 +220,7 @@ class TestAThirdEngine:
                 called.append(self.called)
 
         context = SimpleNamespace(get_node_id=lambda: "this node")
-        monkeypatch.setattr(actor_module, "waiting_handle", Handle)
+        monkeypatch.setattr("serve_app.tasks.tickets.waiting_handle", Handle)
         monkeypatch.setattr(actor_module, "examine", lambda *_: Health(ApplicationStatus.RUNNING))
         monkeypatch.setattr("serve_app.tasks.actor.ray.get_runtime_context", lambda: context)
 

@@ -128,7 +128,7 @@ class TestUnusableInput:
     def test_fails_its_task_for_good_with_what_is_wrong_and_allowed(self, replica, manager, tasks, failing):
         failing.error = ImageError("face_required")
         work(replica)
-        task = manager.snapshot("a", owner=None).task
+        task = manager.overview.snapshot("a", owner=None).task
         assert (task.status, task.error, task.failures) == (TaskStatus.FAILED, failing.error.notice, 0)
         assert task.error.text == (
             "reference_image: no face was found in reference_image; the preview engine needs one "

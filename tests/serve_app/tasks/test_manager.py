@@ -174,7 +174,7 @@ class TestIdempotency:
 
     def test_another_request_with_the_key_is_refused(self, manager):
         manager.submit(new_task("a", idempotency_key="k", fingerprint="f"))
-        with pytest.raises(IdempotencyKeyReused, match="'k' was used before"):
+        with pytest.raises(IdempotencyKeyReused, match="'k' was already used"):
             manager.submit(new_task("b", idempotency_key="k", fingerprint="g"))
 
     def test_a_deleted_task_frees_its_key(self, manager):
