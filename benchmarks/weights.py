@@ -14,12 +14,12 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.layout import write_layout
+from benchmarks.rules import Rules
 from models.echomimic.networks.build import Networks
 from models.echomimic.networks.config import OFFICIAL, TINY, Architecture
 from models.echomimic.weights.checkpoints import load
 from models.echomimic.weights.variants import Variant
-from tests.models.echomimic.weights.published import write_layout
-from tests.parity.rules import Rules
 
 PRESETS: dict[str, Architecture] = {"official": OFFICIAL, "tiny": TINY}
 STATUS = Path("/proc/self/status")

@@ -161,8 +161,8 @@ def python_mirror(folder):
         for part in ("bin", "lib"):
             tar.add(Path(sys.base_prefix, part), f"python/{part}", filter=needed)
     uv = Path(sys.prefix, "bin", "uv")
-    listing = [uv, "python", "list", "--only-downloads", "--output-format", "json", "cpython"]
-    like = json.loads(subprocess.check_output(list(map(str, listing))))[0]
+    listing = [str(uv), "python", "list", "--only-downloads", "--output-format", "json", "cpython"]
+    like = json.loads(subprocess.check_output(listing))[0]
     major, minor, patch = sys.version_info[:3]
     build = {
         "os": like["os"],
@@ -243,17 +243,18 @@ def test_where_pip_cannot_be_had_the_package_that_brings_it_is_told(path, monkey
 @pytest.fixture
 def venv(tmp_path, monkeypatch):
     """A .venv that is usable, and how often it was made."""
-    folder, made = tmp_path / "venv", []
+    folder = tmp_path / "venv"
+    made: list[tuple] = []
+
+    def make(*arguments):
+        made.append(arguments)
+        return True
+
     (folder / "bin").mkdir(parents=True)
     program(folder / "bin", "python")
     monkeypatch.setattr(bootstrap, "VENV", str(folder))
     monkeypatch.setattr(bootstrap, "find_python", lambda: "python3.12")
-
-    def make_venv(*arguments):
-        made.append(arguments)
-        return True
-
-    monkeypatch.setattr(bootstrap, "make_venv", make_venv)
+    monkeypatch.setattr(bootstrap, "make_venv", make)
     return folder, made
 
 

@@ -4,10 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from benchmarks.rules import Rules
 from models.echomimic.weights.variants import VARIANTS
 from tests.parity.bench import Bench
 from tests.parity.report import report
-from tests.parity.rules import Rules
 
 
 def main() -> int:

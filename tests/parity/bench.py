@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.rules import Rules, speech_signal
 from models.echomimic.networks.build import Networks
 from models.echomimic.networks.config import OFFICIAL, TINY, Architecture
 from models.echomimic.weights.checkpoints import load
 from models.echomimic.weights.variants import Variant
 from tests.parity.rows import Broken
-from tests.parity.rules import Rules, speech_signal
 
 Facts = dict[str, Any]  # numbers and statistics of a golden
 

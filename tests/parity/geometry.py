@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from benchmarks.rules import picture
 from models.crop import Box, crop_square, mask_box
 from tests.parity.bench import Bench, Facts
 from tests.parity.rows import AnyRow, LeftOut, compare
-from tests.parity.rules import picture
 
 OUTSIDE = "a rectangle outside the image, of which the authors cut nothing and we the nearest pixel"
 NO_FACE = "without a face the authors keep the whole image and crash; we use the centred square"

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from benchmarks.rules import Rules
 from models.echomimic.networks.attention import KeyValue
 from models.echomimic.networks.build import face_locator
 from models.echomimic.networks.config import TINY, Architecture
 from models.echomimic.networks.reference import Bank, ReferenceNet
 from tests.parity.bench import Arrays, Bench, Facts
 from tests.parity.rows import AnyRow, compare, compare_statistics
-from tests.parity.rules import Rules
 
 PREDICTION = 5e-5
 HIDDEN = (

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from benchmarks.rules import box_mask, picture
 from models.echomimic.latents import decode, encode
 from models.echomimic.networks.config import OFFICIAL, TINY
 from models.echomimic.pipeline import condition
@@ -18,7 +19,6 @@ from models.portrait import Portrait
 from models.speech import Speech
 from tests.parity.bench import Arrays, Bench, Facts, read_wav
 from tests.parity.rows import AnyRow, Broken, LeftOut, compare
-from tests.parity.rules import box_mask, picture
 
 LATENTS = 2e-5  # of the portrait
 VIDEO = 1e-4

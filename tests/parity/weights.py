@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from benchmarks.rules import TAGS
 from models.echomimic.weights.checkpoints import published_names
 from tests.parity.bench import Bench, Facts
 from tests.parity.rows import AnyRow, LeftOut, compare, compare_statistics
-from tests.parity.rules import TAGS
 from tests.parity.unet import pose_locator
 
 EXACT = 1e-6

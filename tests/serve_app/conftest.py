@@ -107,9 +107,9 @@ def small_journal(small_journal_url: str) -> Iterator[Journal]:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of made-up weights for EchoMimic's small sibling."""
     pytest.importorskip("torch")
+    from benchmarks.layout import write_layout
+    from benchmarks.rules import Rules
     from models.echomimic.networks.config import TINY
-    from tests.models.echomimic.weights.published import write_layout
-    from tests.parity.rules import Rules
 
     folder = tmp_path_factory.mktemp("weights")
     write_layout(Rules().networks(TINY), folder)

@@ -114,6 +114,7 @@ def test_a_repeated_request_gives_the_same_task(client, astronaut_file, speech_f
 
 
 DISPLAY = """
+from models.progress import Stage
 from serve_app.client import ProgressDisplay
 with ProgressDisplay("{desc} {percentage:3.0f} %") as display:
     for percent in range(0, 101, 20):

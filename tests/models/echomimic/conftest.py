@@ -22,8 +22,8 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def networks():
+    from benchmarks.rules import Rules
     from models.echomimic.networks.config import TINY
-    from tests.parity.rules import Rules
 
     return Rules().networks(TINY)
 
@@ -31,7 +31,7 @@ def networks():
 @pytest.fixture(scope="session")
 def layout(networks, tmp_path_factory):
     """A folder with the tiny networks' weights as they are published."""
-    from tests.models.echomimic.weights.published import write_layout
+    from benchmarks.layout import write_layout
 
     folder = tmp_path_factory.mktemp("layout")
     write_layout(networks, folder)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
+from benchmarks.rules import Rules, box_mask, picture, speech_signal
 from models.echomimic import memory
 from models.echomimic.compiled import compile_networks
 from models.echomimic.engine import EchoMimicEngine
@@ -19,7 +20,6 @@ from models.engine import Control, Scene
 from models.params import GenerationParams
 from models.portrait import Portrait
 from models.speech import Speech
-from tests.parity.rules import Rules, box_mask, picture, speech_signal
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:torch"),

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.rules import box_mask, picture, speech_signal
 from models.echomimic import engine as engine_module
 from models.echomimic import memory
 from models.echomimic import pipeline as pipeline_module
@@ -32,7 +33,6 @@ from models.pipeline import generate_video
 from models.portrait import Portrait
 from models.progress import Progress
 from models.speech import Speech, load_speech
-from tests.parity.rules import box_mask, picture, speech_signal
 
 PARAMS = GenerationParams(
     width=64, height=64, length=9, fps=24, steps=2, context_frames=4, context_overlap=1, seed=7

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.rules import Rules
 from tests.models.echomimic.mistakes import MISTAKES
 from tests.parity.bench import Bench
 from tests.parity.report import golden, report
 from tests.parity.rows import AnyRow, Row
-from tests.parity.rules import Rules
 
 GOLDENS = Path(__file__).parents[2] / "data" / "parity"
 STEMS = sorted({path.name.rsplit(".", 1)[0] for path in GOLDENS.glob("*.json")} - {"mutation_sensitivity"})

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.rules import box_mask, picture, speech_signal
 from models.echomimic.networks.build import Networks
 from models.echomimic.networks.config import TINY
 from models.echomimic.pipeline import condition
@@ -17,7 +18,6 @@ from models.errors import Cancelled
 from models.params import GenerationParams
 from models.portrait import Portrait
 from models.speech import Speech
-from tests.parity.rules import box_mask, picture, speech_signal
 
 FRAMES = 7  # a ring of three windows
 PARAMS = GenerationParams(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.rules import speech_signal
 from models.echomimic.networks.build import Networks
 from models.echomimic.speech_features import (
     SpeechTokens,
@@ -14,7 +15,6 @@ from models.echomimic.speech_features import (
     speech_tokens,
 )
 from models.speech import as_floats
-from tests.parity.rules import speech_signal
 
 CPU = torch.device("cpu")
 

@@ -4,7 +4,7 @@ import asyncio
 import pickle
 import subprocess
 import sys
-from typing import Any, cast
+from typing import Any
 
 import ray
 from ray import cloudpickle
@@ -36,7 +36,8 @@ class Counter:
 
 def pickled(kind):
     """As Ray exports it."""
-    return cloudpickle.dumps(cast("Any", ray.remote(portable(kind))).__ray_metadata__.modified_class)
+    actor: Any = ray.remote(portable(kind))
+    return cloudpickle.dumps(actor.__ray_metadata__.modified_class)
 
 
 def test_is_loaded_where_none_of_our_modules_is_found(tmp_path):

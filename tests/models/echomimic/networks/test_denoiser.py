@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.rules import Rules
 from models.echomimic.networks.attention import KeyValue
 from models.echomimic.networks.build import Networks
 from tests.models.echomimic.mistakes import unconditional_half_hears
-from tests.parity.rules import Rules
 
 WINDOWS, FRAMES, SIDE = 1, 3, 4
 

@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from benchmarks.layout import CONFIG, VAE, published
 from models.echomimic.networks.build import Networks
 from models.echomimic.networks.config import TINY
 from models.echomimic.weights.checkpoints import load
 from models.errors import CheckpointError
-from tests.models.echomimic.weights.published import CONFIG, VAE, published
 
 MOTION_BIAS = "mid_block.motion_modules.0.temporal_transformer.proj_in.bias"
 

@@ -58,6 +58,7 @@ class Rules:
         return values.mul_(0.02) if key.endswith("bias") else values.mul_(0.1).add_(1.0)
 
     def input(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """What goes into a network under this name."""
         return self._normal(f"input/{name}", shape)
 
     def _normal(self, name: str, shape: tuple[int, ...]) -> Tensor:

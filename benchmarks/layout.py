@@ -1,4 +1,4 @@
-"""The files of the published layout, written from networks at hand."""
+"""The files of the published layout, written from networks at hand, for benchmarks and tests."""
 
 import json
 from pathlib import Path
