@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -224,20 +225,12 @@ def climb(bench: Bench, frames: int, *, compiled: bool) -> None:
     windows = bench.pipeline.window_batch(conditioning, noise, bench.params)
     batch = bench.pipeline.frame_batch(noise, bench.params)
 
-    def published() -> Tensor:
-        return bench.published_denoise(bank, conditioning, noise)
+    published = partial(bench.published_denoise, bank, conditioning, noise)
+    once = partial(bench.denoise, conditioning, noise)
+    together = partial(bench.denoise, conditioning, noise, windows)
 
-    def once() -> Tensor:
-        return bench.denoise(conditioning, noise)
-
-    def together() -> Tensor:
-        return bench.denoise(conditioning, noise, windows)
-
-    def singly(latents: Tensor) -> None:
-        decode_all(networks, latents, 1)
-
-    def by_pieces(latents: Tensor) -> None:
-        decode_all(networks, latents, batch)
+    singly = partial(decode_all, networks, batch=1)
+    by_pieces = partial(decode_all, networks, batch=batch)
 
     first = Way("published: one window, one picture", published, singly)
     ways = [

@@ -6,6 +6,4 @@ frames:   `sampler`, from noise to latents over a ring of `windows` → `latents
 
 `engine` is the way in, `pipeline` the sequence of these stages, `memory` finds out what fits on the device,
 `compiled` makes kernels for one size. `networks/` holds what computes, `weights/` what fills it.
-
-Tested in `tests/models/echomimic/test_pipeline.py`: `latents`
 """

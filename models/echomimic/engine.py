@@ -59,29 +59,27 @@ class EchoMimicEngine:
     ) -> tuple["EchoMimicEngine", tuple[str, ...]]:
         """Read the weights; returns the engine and warnings about the files.
 
-        Downloaded weights are first compared with the sizes and hashes that the hub stated.
+        Downloaded weights are compared with the sizes and hashes that the hub stated.
 
         Args:
             folder: see `checkpoints.load`.
             device: "cpu" or "cuda:0".
             variant: see `checkpoints.load`.
-            precision: by default bf16 on CUDA and fp32 on the CPU.
+            precision: bf16 on CUDA and fp32 on the CPU by default.
             architecture: what the files are expected to fit.
-            compiled: make kernels for videos of the default size before the first task; loading then
-                takes minutes longer. See `compiled.compile_networks`.
+            compiled: make kernels for the default size, which takes minutes; see `compile_networks`.
             low_memory: see `Pipeline`.
 
         Raises:
             CheckpointError: a file is missing, broken or not the expected one.
         """
-        lock = read_lock(folder)
-        if lock is not None:
+        if lock := read_lock(folder):
             lock.check(folder, variant)
-        dtype = DTYPES[precision or ("fp32" if device == "cpu" else "bf16")]
         if device == "cpu":
             use_all_cores()
         # Where float32 is asked for, as by the speech encoder, TensorFloat-32 is not precise enough.
         torch.backends.cudnn.allow_tf32 = False
+        dtype = DTYPES[precision or ("fp32" if device == "cpu" else "bf16")]
         idle = "cpu" if low_memory else device
         loaded = load(folder, architecture, variant=variant, dtype=dtype, device=device, idle=idle)
         engine = cls(loaded.networks, architecture, low_memory=low_memory)

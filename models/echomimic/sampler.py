@@ -128,10 +128,7 @@ def denoising_steps(
         ParameterError: windows overlap entirely.
         ValueError: `conditioning` has tokens for fewer frames than `noise`.
     """
-    if len(noise) > len(conditioning.audio):
-        raise ValueError(
-            f"the noise is for {len(noise)} frames, but there are audio tokens for {len(conditioning.audio)}"
-        )
+    _check_frames(noise, conditioning)
     scheduler = schedule(params.steps)
     timesteps = scheduler.timesteps.tolist()
     latents = noise.to(denoiser.device)
@@ -143,6 +140,13 @@ def denoising_steps(
         (latents, *_) = scheduler.step(velocity, timestep, latents, return_dict=False)
         yield Step(velocity, latents)
     on_progress(1.0)
+
+
+def _check_frames(noise: Tensor, conditioning: Conditioning) -> None:
+    if len(noise) > len(conditioning.audio):
+        raise ValueError(
+            f"the noise is for {len(noise)} frames, but there are audio tokens for {len(conditioning.audio)}"
+        )
 
 
 class _Forward:
