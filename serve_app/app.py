@@ -20,7 +20,7 @@ _ENGINE_SHUTDOWN_TIMEOUT_S = 1800
 # is answered by then; with Serve's default of 20 s, an upload that is slow to decode would delay the end.
 _INGRESS_SHUTDOWN_TIMEOUT_S = 3
 
-# How often a replica that ends looks whether its requests are done. Serve's default of 2 s, once for the
+# How often a replica that ends checks whether its requests are done. Serve's default of 2 s, once for the
 # ingress and once for the engines, would be most of the time that the service takes to end.
 _SHUTDOWN_POLL_PERIOD_S = 0.2
 
@@ -31,7 +31,7 @@ def build(settings: Settings) -> serve.Application:
     Raises:
         pydantic.ValidationError: raised by Serve before it calls this, for an argument that is unknown
             or out of range; it names the argument.
-        ConfigError: `engine` names no engine, or others could reach the service without a key.
+        ConfigError: `engine` names no engine, or other machines could use the service without a key.
     """
     if host := listening_host():
         check_exposure(settings, host)

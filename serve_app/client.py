@@ -1,6 +1,6 @@
 """The service from Python and from the command line: python -m serve_app.client IMAGE AUDIO OUT
 
-Speaks HTTP only; needs no Ray on the side of the caller.
+Speaks HTTP only; the caller needs no Ray.
 """
 
 import argparse
@@ -28,10 +28,10 @@ class ClientError(Exception):
 
 
 class ServiceUnavailable(ClientError):
-    """The service cannot answer now, as while it starts; it is worth asking again."""
+    """The service cannot answer now, for example while it starts; a retry may succeed."""
 
 
-# A service that is started anew, and loads its networks, is back within this time.
+# A service that is restarted, and loads its networks again, is back within this time.
 _PATIENCE_S = 180.0
 
 
@@ -41,7 +41,7 @@ class EchoMimicClient:
     Args:
         base_url: where it listens.
         timeout_s: seconds to wait for an answer.
-        poll_interval_s: seconds between two looks at a task.
+        poll_interval_s: seconds between two requests for the state of a task.
         api_key: for a service that needs one; by default what ECHOMIMIC_API_KEY in the environment says.
     """
 
@@ -54,7 +54,7 @@ class EchoMimicClient:
     ):
         key = api_key or os.environ.get(KEY_VARIABLE)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        # A proxy that the environment names for the world outside does not know this machine.
+        # A proxy that the environment names is for other machines, and cannot reach services on this one.
         here: dict[str, None] = {"all://127.0.0.1": None, "all://localhost": None}
         self._http = httpx.Client(base_url=base_url, timeout=timeout_s, headers=headers, mounts=here)
         self._poll_interval_s = poll_interval_s
@@ -72,7 +72,7 @@ class EchoMimicClient:
 
         Raises:
             httpx.TransportError: nothing answers there.
-            ClientError: what answers is not ready to speak HTTP with us.
+            ClientError: the answer was an error, for example while the service starts.
         """
         return HealthResponse.model_validate(_checked(self._http.get("/health")).json())
 
@@ -89,7 +89,8 @@ class EchoMimicClient:
         Args:
             reference_image: an image file.
             audio_file: an audio file.
-            idempotency_key: a text of your own, unique to this video: sent again, it gives the same task.
+            idempotency_key: a string of your choice, unique to this video; sent again, it returns the same
+                task.
             params: further fields of the form, such as `width` or `seed`.
 
         Raises:
@@ -103,7 +104,7 @@ class EchoMimicClient:
         return task_id
 
     def task(self, task_id: str) -> TaskResponse:
-        """How the task stands.
+        """The state of a task.
 
         Raises:
             ClientError: there is no such task.
@@ -113,12 +114,12 @@ class EchoMimicClient:
     def tasks(
         self, status: TaskStatus | None = None, cursor: str | None = None, limit: int = 20
     ) -> TaskListResponse:
-        """How the tasks stand, newest first; `next_cursor` of the answer leads to older ones.
+        """The state of tasks, newest first; `next_cursor` of the answer leads to older ones.
 
         Args:
             status: only tasks with this status.
             cursor: where another page ended.
-            limit: at most so many, 1 to 100.
+            limit: the maximum number of tasks, 1 to 100.
         """
         wanted = {"status": status and status.value, "cursor": cursor, "limit": limit}
         params = {name: value for name, value in wanted.items() if value is not None}
@@ -141,14 +142,14 @@ class EchoMimicClient:
         _checked(self._http.delete(f"/task/{task_id}"))
 
     def wait(self, task_id: str, on_update: Callable[[TaskResponse], None]) -> TaskResponse:
-        """Follow a task until its video is there; `on_update` is told of every look at it.
+        """Follow a task until its video is ready; `on_update` is called with every state received.
 
         Rides out a restart of the service.
 
         Raises:
             ClientError: the task failed; the message says why.
             ServiceUnavailable: the service did not answer for three minutes.
-            httpx.TransportError: nothing was there for so long.
+            httpx.TransportError: the service could not be reached for three minutes.
         """
         answered_at = time.monotonic()
         while True:
@@ -177,7 +178,7 @@ class EchoMimicClient:
             if response.is_error:
                 response.read()
             _checked(response)
-            # Under its name there is a whole video or none.
+            # So that `destination` never holds part of a video.
             part = destination.with_name(destination.name + ".part")
             with part.open("wb") as file:
                 for chunk in response.iter_bytes():
@@ -232,7 +233,7 @@ def make_video(client: EchoMimicClient, image: Path, audio: Path, destination: P
 
 
 def summary(task: TaskResponse, destination: Path) -> str:
-    """What became of the task, in a few lines."""
+    """The result of a task, in a few lines."""
     lines = [
         f"{destination}: {task.frames_generated} frames, {task.width}×{task.height}, "
         f"made by the {task.engine} engine on {task.device}"
@@ -246,7 +247,7 @@ def _checked(response: httpx.Response) -> httpx.Response:
     try:
         message = ErrorResponse.model_validate_json(response.content).detail
     except ValueError:
-        # Serve's proxy: while an application starts, it answers 404 in plain text for it.
+        # From Serve's proxy, which answers 404 in plain text while the application starts.
         raise ServiceUnavailable(f"HTTP {response.status_code}: {response.text[:200]}") from None
     raise (ServiceUnavailable if response.is_server_error else ClientError)(message)
 
@@ -255,8 +256,8 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description="Make a portrait speak.")
     parser.add_argument("image", type=Path, help="the portrait")
-    parser.add_argument("audio", type=Path, help="what it says")
-    parser.add_argument("out", type=Path, help="where the MP4 goes")
+    parser.add_argument("audio", type=Path, help="the speech")
+    parser.add_argument("out", type=Path, help="where to save the MP4")
     parser.add_argument("--url", default=DEFAULT_URL, help="where the service listens (%(default)s)")
     arguments = parser.parse_args()
     try:

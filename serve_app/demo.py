@@ -27,13 +27,13 @@ _READY_TIMEOUT_S = 180
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message says what to do about it."""
+    """The demo cannot continue; the message says what to do about it."""
 
 
 def main() -> int:
     """Run the demo; returns the exit status."""
     arguments = _parse_arguments()
-    # However we are ended, everything we started ends with us.
+    # However this process is stopped, everything it started must end with it.
     raise_on_termination()
     try:
         with tempfile.TemporaryDirectory() as folder, service():
@@ -41,7 +41,7 @@ def main() -> int:
             with EchoMimicClient() as client:
                 task = make_video(client, image, arguments.audio, arguments.out)
             print(summary(task, arguments.out.absolute()))
-            # Flushed, for who looks at it through a pipe while we pause.
+            # Flushed because of the pause: the output may go through a pipe.
             print(
                 f"Serving on {DEFAULT_URL} (API documentation: {DEFAULT_URL}/docs). Ctrl-C ends it.",
                 flush=True,
@@ -74,8 +74,8 @@ def service() -> Iterator[None]:
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Start the service and make one video.")
     parser.add_argument("--image", type=_path, help="a portrait; by default scikit-image's astronaut")
-    parser.add_argument("--audio", type=_path, default=SPEECH, help="what it says (%(default)s)")
-    parser.add_argument("--out", type=_path, default=VIDEO, help="where the MP4 goes")
+    parser.add_argument("--audio", type=_path, default=SPEECH, help="the speech (%(default)s)")
+    parser.add_argument("--out", type=_path, default=VIDEO, help="where to save the MP4 (%(default)s)")
     arguments = parser.parse_args()
     for path in filter(None, (arguments.image, arguments.audio)):
         if not path.is_file():
@@ -103,12 +103,12 @@ def _check_port_is_free() -> None:
     address = urlsplit(DEFAULT_URL)
     with socket.socket() as probe:
         if probe.connect_ex((address.hostname or "", address.port or 0)) == 0:
-            raise DemoError(f"something listens on {DEFAULT_URL} already; end it first")
+            raise DemoError(f"another program already listens on {DEFAULT_URL}; stop it first")
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _READY_TIMEOUT_S
-    reason = "it does not answer"
+    reason = "it does not respond yet"
     with EchoMimicClient() as client, ProgressDisplay("{desc} {elapsed}") as display:
         while time.monotonic() < deadline:
             if process.poll() is not None:

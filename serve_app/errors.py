@@ -1,4 +1,4 @@
-"""Errors that the service answers a request with.
+"""The errors with which the service answers a request.
 
 ApiError                   answered as {"error": {"type", "message", "field"?, "allowed"?}, "detail"}
 ├── InvalidRequest   422   a field is missing or has a value that is not allowed
@@ -10,14 +10,14 @@ ApiError                   answered as {"error": {"type", "message", "field"?, "
 ├── BodyTooLarge     413
 ├── HostNotAllowed   400
 ├── Unauthorized     401   the API key is missing or unknown
-├── LinkRefused      403   a signed URL is expired, altered, or its key was revoked
+├── LinkRefused      403   a signed URL has expired or was altered, or its key was revoked
 ├── KeysUnavailable  503   the file of API keys cannot be read
 ├── QueueFull        429   the maximum number of tasks is waiting
 ├── ManagerUnavailable 503 the task manager does not respond
 ├── JournalUnavailable 503 the task journal cannot be read or written
 └── StorageFull      507   the disk has no room for another task
 
-ConfigError                the configuration is wrong; told to the operator
+ConfigError                the configuration is wrong; shown to the operator
 """
 
 from collections.abc import Mapping

@@ -21,14 +21,14 @@ def main() -> int:
 
 
 def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Who may use the service.")
-    parser.add_argument("--file", type=Path, help=f"file of keys; by default what {CONFIG.name} names")
+    parser = argparse.ArgumentParser(description="Manage the API keys of the service.")
+    parser.add_argument("--file", type=Path, help=f"file of keys; by default the one in {CONFIG.name}")
     commands = parser.add_subparsers(dest="command", required=True)
-    add = commands.add_parser("add", help="make a key and print it, this once")
+    add = commands.add_parser("add", help="create a key and print it, once")
     add.add_argument("name", help="who will hold it; its tasks belong to this name")
     add.add_argument("--admin", action="store_true", help="let it see everybody's tasks")
     commands.add_parser("list", help="print the names")
-    revoke = commands.add_parser("revoke", help="make a key worthless, at once")
+    revoke = commands.add_parser("revoke", help="revoke a key, with immediate effect")
     revoke.add_argument("name")
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""Starts the service as `serve run serve_config.yaml` does, but private, and ends it within 10 s.
+"""Starts the service like `serve run serve_config.yaml`, keeps Ray's ports private, and ends within 10 s.
 
 python -m serve_app.launcher [CONFIG]
 """
@@ -24,8 +24,8 @@ from serve_app.settings import Settings
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "serve_config.yaml"
 
-# Ray's ports run any code they are sent: keep every component on the loopback interface. (The switch is named
-# after other systems, but works on all.) And send no usage statistics.
+# Ray's ports run any code they are sent: keep every component on the loopback interface. (The variable is
+# named after other systems, but works on all.) And send no usage statistics.
 PRIVACY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
@@ -51,7 +51,7 @@ def check(config: Path = CONFIG) -> None:
 
     Raises:
         ConfigError: an argument is unknown or out of range; `engine` names no engine; the file of API keys
-            cannot be read; others could reach the service without a key.
+            cannot be read; other machines could use the service without a key.
     """
     options = _read(config).get("http_options") or {}
     for settings in configured(config):
@@ -92,7 +92,7 @@ def main() -> int:
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Serve until Ctrl-C.")
     parser.add_argument(
-        "config", type=Path, nargs="?", default=CONFIG, help="what to serve instead of serve_config.yaml"
+        "config", type=Path, nargs="?", default=CONFIG, help="the configuration (serve_config.yaml)"
     )
     arguments = parser.parse_args()
     # Serve runs in another folder.

@@ -1,7 +1,7 @@
-"""Where a Serve controller that the release before 0.2 started looks for the proxies' middleware.
+"""The import path under which a Serve controller started by the release before 0.2 looks for middleware.
 
-It keeps the import path for as long as it runs, and no proxy that it starts anew would come up without this.
-To be removed with the release after this one.
+Such a controller keeps the path for as long as it runs; without this module, no proxy that it restarts would
+come up. To be removed with the release after this one.
 """
 
 from serve_app.cluster.proxy_headers import middlewares

@@ -1,4 +1,4 @@
-"""What the answers of the REST contract hold. Plain data: a client needs no more of this package."""
+"""The answers of the REST contract. Plain data: clients can use it without the rest of the service."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -47,19 +47,19 @@ class TaskResponse(BaseModel):
         description="Name of the video once completed; `GET /download/{task_id}` delivers it."
     )
     error: str | None
-    cancelled: bool = Field(description="Whether it is failed because somebody cancelled it.")
+    cancelled: bool = Field(description="Whether it failed because it was cancelled.")
     stage: Stage | None = Field(description="Where an unfinished task stands; null once finished.")
     progress: float = Field(ge=0, le=1, description="Share of the whole job that is done.")
     priority: int
     queue_position: int | None = Field(description="1 for the pending task that starts next.")
     eta_seconds: float | None = Field(
-        description="Estimated seconds until the video is there; null while nothing is known."
+        description="Estimated seconds until the video is ready; null while unknown."
     )
     created_at: datetime
     started_at: datetime | None = Field(description="When the running or last attempt started.")
     finished_at: datetime | None
     engine: str = Field(description="Which engine makes or made the video.")
-    device: str | None = Field(description="Where it runs or ran.")
+    device: str | None = Field(description="The device on which it runs or ran.")
     width: int
     height: int
     fps: int
@@ -71,20 +71,21 @@ class TaskResponse(BaseModel):
     audio_seconds: float | None = Field(description="Duration of the whole upload. Known once prepared.")
     attempt: int = Field(description="How often work on this task was started.")
     download_url: str | None = Field(
-        description="Path of the video once completed; where keys are needed, it opens for a while without."
+        description="Path of the video once completed; where API keys are required, it is signed and opens "
+        "without a key for a while."
     )
-    warnings: list[str] = Field(description="What was done otherwise than one might expect, and why.")
+    warnings: list[str] = Field(description="What differs from what one might expect, and why.")
     notices: list[NoticeResponse] = Field(description="The warnings, then the error, as data.")
 
     @classmethod
     def of(
         cls, snapshot: TaskSnapshot, sign_url: Callable[[str], str], more: Iterable[Notice] = ()
     ) -> "TaskResponse":
-        """What a client is told of a task.
+        """What a client sees of a task.
 
         Args:
             snapshot: the task as it stands.
-            sign_url: makes a path one that the client can open in a browser.
+            sign_url: turns a path into one that the client can open in a browser.
             more: warnings beyond those of the task.
         """
         task = snapshot.task
@@ -131,7 +132,7 @@ class TaskListResponse(BaseModel):
 
     @classmethod
     def of(cls, page: TaskPage, sign_url: Callable[[str], str]) -> "TaskListResponse":
-        """What a client is told of some tasks; see `TaskResponse.of`."""
+        """What a client sees of a page of tasks; see `TaskResponse.of`."""
         cursor = None if page.next_cursor is None else str(page.next_cursor)
         return cls(
             tasks=[TaskResponse.of(snapshot, sign_url) for snapshot in page.snapshots], next_cursor=cursor
@@ -153,7 +154,7 @@ class HealthResponse(BaseModel):
     alive: Literal[True] = True
     ready: bool = Field(description="Whether a task sent now would be worked on.")
     reason: str | None = Field(description="Why the service is not ready.")
-    engine: str = Field(description="What makes the video of a task that asks for no engine.")
+    engine: str = Field(description="The engine of a task that asks for none.")
     engines: dict[str, EngineHealth]
     pending: int = Field(description="Tasks that wait.")
     processing: int = Field(description="Tasks that are worked on.")

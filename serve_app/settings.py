@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 APP_NAME = "echomimic"
 
-# A manager whose lease ends further ahead than this has a clock that is ahead, or had one when it died.
+# If a manager's lease ends further ahead than this, its clock is ahead, or was when it died.
 LONGEST_LEASE_S = 3600.0
 
 MEBIBYTE = 1024 * 1024
@@ -87,10 +87,10 @@ class Settings(_Settings):
     ingress_replicas: int = Field(2, ge=1, description="Replicas of the REST ingress.")
     # Replicas report twice a second.
     lease_s: float = Field(
-        15, ge=2, le=LONGEST_LEASE_S, description="Seconds without a report after which a task is given back."
+        15, ge=2, le=LONGEST_LEASE_S, description="Seconds without a report that end an attempt."
     )
     stall_timeout_s: float = Field(
-        300, gt=0, description="Seconds without progress after which an attempt is ended."
+        300, gt=0, description="Seconds without progress after which an attempt is given up."
     )
     max_failures: int = Field(3, ge=1, description="Failures of the machinery after which a task fails.")
     max_pending: int = Field(1000, ge=1, description="Maximum number of waiting tasks; more are a 429.")
@@ -124,7 +124,7 @@ class Settings(_Settings):
         return None if value is None else value.expanduser().absolute()
 
     def of(self, engine: str) -> EngineSettings:
-        """The settings of a registered engine; the defaults where it has none of its own."""
+        """The settings of a registered engine; the defaults if it has no field of its own."""
         settings: EngineSettings = getattr(self, engine, EngineSettings())
         return settings
 
@@ -135,5 +135,5 @@ class Settings(_Settings):
 
     @property
     def url_secret_file(self) -> Path:
-        """What the signatures of URLs depend on, the same for all ingress replicas."""
+        """The file with the secret of signed URLs, the same for all ingress replicas."""
         return self.data_dir / "url_secret"

@@ -1,7 +1,7 @@
 """A task: one video to be made, from its submission to its end.
 
-Tasks and reports travel between processes of two releases while one takes over from the other, and so does
-the journal. For both they have a flat form (`_Flat`), in the names that were there first.
+While one release takes over from another, their processes exchange tasks and reports, and share the journal.
+For both, tasks and reports have a flat form (`_Flat`), with their original field names.
 """
 
 from collections.abc import Mapping
@@ -30,14 +30,14 @@ class TaskStatus(str, Enum):
 
 
 class _StageByName(str):
-    """A stage that pickles under the name that every release has for it."""
+    """A stage that is pickled under a name that every release can import."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return resolve_name, (f"serve_app.task:Stage.{Stage(self).name}",)
 
 
 class _Flat:
-    """What has a `progress`, and perhaps an `error`, and is exchanged without these types.
+    """A dataclass with a `progress`, and perhaps an `error`, that is exchanged without their types.
 
     The flat form has `stage`, `progress` (the fraction) and so on side by side, `warnings` and `error` as
     sentences and, under `notices`, as data. A release ignores what it does not know in it and takes defaults
@@ -87,7 +87,7 @@ class _Flat:
 
 
 def _notices_of(flat: Mapping[str, Any], level: str) -> tuple[Notice, ...]:
-    """From the data; from the sentences, where a release that had no more wrote them later."""
+    """Taken from the data; or from the sentences, if a release that had only those wrote them later."""
     sentences = flat["warnings"] if level == "warning" else [flat["error"]] if flat.get("error") else []
     data = [notice for notice in flat.get("notices") or () if notice["level"] == level]
     if len(data) == len(sentences):
@@ -100,8 +100,8 @@ class Task(_Flat):
     """What the journal keeps of a task.
 
     Times are seconds since the epoch. `attempt` rises with every claim and fences off replicas that
-    work on an older one; `failures` counts the attempts that the machinery lost. `sequence` is the
-    place in the order of submission, which the journal gives, as it counts every change in `revision`.
+    work on an older one; `failures` counts the attempts that the machinery lost. The journal assigns
+    `sequence`, the place in the order of submission, and counts changes in `revision`.
     """
 
     id: str
@@ -125,9 +125,9 @@ class Task(_Flat):
     video: str | None = None  # name below the task's folder, set with `completed`
     error: Notice | None = None
     cancelled: bool = False  # failed, because somebody asked for it
-    webhook_url: str | None = None  # who is told of the end
+    webhook_url: str | None = None  # notified when the task ends
     webhook_failures: int = 0
-    webhook_at: float | None = None  # when the next attempt to tell is due; None before the end and after
+    webhook_at: float | None = None  # when the next delivery is due; None if none is
     started_at: float | None = None
     finished_at: float | None = None
 
@@ -139,10 +139,10 @@ class Task(_Flat):
 
 @dataclass(frozen=True)
 class TaskReport(_Flat):
-    """What a replica tells about the attempt it works on.
+    """What a replica reports about the attempt it works on.
 
     `counter` rises with every sign of real progress of the worker thread, so that a live replica
-    with a hanging thread can be told from a working one.
+    with a hanging thread can be distinguished from a working one.
     """
 
     task_id: str
@@ -157,7 +157,7 @@ class TaskSnapshot:
     """A task as it stands now, with what only the queue knows.
 
     `queue_position` is 1 for the task that starts next; `eta_seconds` is the time until the video
-    is there, None while nothing is known about the speed.
+    is ready, None while nothing is known about the speed.
     """
 
     task: Task

@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 from serve_app.errors import ConfigError, KeysUnavailable
 from serve_app.storage import private_file
 
-# Tells people, and scanners that look for leaked secrets, what the key is for.
+# Shows people, and scanners that look for leaked secrets, what the key is for.
 PREFIX = "echomimic_"
 
 _KEY_BYTES = 32
@@ -47,7 +47,7 @@ _JSON: TypeAdapter[Keys] = TypeAdapter(Keys)
 
 
 class KeyFile:
-    """The file of keys, for whoever changes it.
+    """The file of keys, to read and change it.
 
     Args:
         path: a JSON list of keys; created by the first `add`.
@@ -60,7 +60,7 @@ class KeyFile:
         """All keys, in the order they were added.
 
         Raises:
-            ConfigError: there is no such file, or it holds something else.
+            ConfigError: the file does not exist, or is not a list of keys.
         """
         try:
             return _JSON.validate_json(self._path.read_bytes())
@@ -74,14 +74,14 @@ class KeyFile:
         """Make a key for a name that has none; returns the key, which cannot be recovered later.
 
         Raises:
-            ConfigError: the name has a key, or is not a name; the file cannot be read.
+            ConfigError: the name already has a key or is not allowed, or the file cannot be read.
         """
         key = PREFIX + secrets.token_urlsafe(_KEY_BYTES)
         entry = _entry(name, key, admin)
 
         def append(keys: Keys) -> Keys:
             if any(known.name == name for known in keys):
-                raise ConfigError(f"the name {name!r} has a key already; revoke that one first")
+                raise ConfigError(f"the name {name!r} already has a key; revoke it first")
             return (*keys, entry)
 
         self._change(append)
@@ -91,7 +91,7 @@ class KeyFile:
         """Revoke the key of this name.
 
         Raises:
-            ConfigError: no key has this name; the file cannot be read.
+            ConfigError: no key has this name, or the file cannot be read.
         """
 
         def remove(keys: Keys) -> Keys:
@@ -114,7 +114,7 @@ class ApiKeys:
     """The keys as they are now: a change of the file applies from the next request on.
 
     Args:
-        path: the file of keys. While it is missing or broken nobody gets in, and the log says why.
+        path: the file of keys. While it is missing or broken every request is refused, and the log says why.
     """
 
     def __init__(self, path: Path):
@@ -126,7 +126,7 @@ class ApiKeys:
 
     @property
     def readable(self) -> bool:
-        """Whether anybody gets in."""
+        """Whether the file can be read; if not, every request is refused."""
         return self._refresh() is not None
 
     def find(self, key: str) -> ApiKey | None:

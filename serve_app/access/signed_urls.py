@@ -1,4 +1,4 @@
-"""URLs that open one file for a short time, for browsers, which send no headers with a download."""
+"""URLs that open one file for a short time, for browsers, which cannot add a header to a download."""
 
 import hashlib
 import hmac
@@ -20,9 +20,9 @@ class UrlSigner:
     """Signs paths for reading (GET and HEAD) on behalf of a key, and recognises what it signed.
 
     Args:
-        secret_file: what the signature depends on; created by the first of all replicas.
-        keys: who may have had a URL signed.
-        lifetime_s: seconds a URL is good for.
+        secret_file: holds the secret of the signatures; created by the first replica that starts.
+        keys: the keys on whose behalf URLs are signed.
+        lifetime_s: seconds for which a URL is valid.
         clock: seconds since the epoch.
     """
 
@@ -44,7 +44,7 @@ class UrlSigner:
         """The key for which this path was signed.
 
         Raises:
-            LinkRefused: the URL is expired or altered, or the key was revoked.
+            LinkRefused: the URL has expired or was altered, or the key was revoked.
             KeysUnavailable: the file of keys is missing or broken.
         """
         expires = query.get("expires", "")
@@ -60,7 +60,7 @@ class UrlSigner:
         return key
 
     def _signature(self, path: str, expires: str, key: ApiKey) -> str:
-        # With the key's hash, so that links end with their key even if another gets its name. As JSON,
-        # so that no two different lists of parts are the same text.
+        # With the key's hash, so that links become invalid with their key even if a new key gets its name. As
+        # JSON, so that no two different lists of parts give the same text.
         parts = json.dumps(["read", path, expires, key.name, key.sha256])
         return hmac.new(self._secret, parts.encode(), hashlib.sha256).hexdigest()

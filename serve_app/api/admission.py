@@ -18,7 +18,7 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 class AdmittedRoute(APIRoute):
     """A route for uploads: a request is admitted by `Submissions`, and only then its form is read.
 
-    A form whose files find no room in the system's folder for temporary files is StorageFull.
+    StorageFull is raised if the system's folder for temporary files has no room for the files of the form.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -31,7 +31,7 @@ class AdmittedRoute(APIRoute):
                 try:
                     return await handle(request)
                 except HTTPException as error:
-                    # FastAPI answers 400 to whatever goes wrong while it reads a form.
+                    # FastAPI turns any error that occurs while it reads a form into a 400.
                     if is_disk_full(error.__cause__):
                         raise StorageFull from error
                     raise

@@ -32,14 +32,14 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
         redoc_url=None,
     )
     keys = ApiKeys(settings.api_keys) if settings.api_keys else None
-    # The last one added is the first one a request meets.
+    # A request meets the last one added first.
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_upload_bytes)
     if keys:
         signer = UrlSigner(settings.url_secret_file, keys, settings.signed_url_lifetime_s)
         app.add_middleware(AccessMiddleware, keys=keys, signer=signer)
     app.add_middleware(ErrorShapeMiddleware)
     app.add_middleware(CrossOriginMiddleware, open_routes=OPEN_ROUTES, origins=settings.cors_origins)
-    # Before preflights are answered, which go no further.
+    # Ahead of CORS, which answers preflights itself.
     app.add_middleware(HostMiddleware, allowed_hosts=settings.allowed_hosts)
     app.add_middleware(SecurityHeadersMiddleware)
     install_error_handlers(app)

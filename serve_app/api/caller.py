@@ -23,7 +23,7 @@ class Caller:
 
 
 def caller_of(request: Request) -> Caller:
-    """Who makes this request, as `AccessMiddleware` found out."""
+    """Who makes this request, as `AccessMiddleware` determined."""
     caller: Caller = getattr(request.state, "caller", Caller())
     return caller
 

@@ -12,9 +12,10 @@ from models.params import LIMITS, MAX_IMAGE_MEGAPIXELS, GenerationParams
 from serve_app.api.submission import RANDOM_SEED, VideoRequest
 from serve_app.engines.registry import AUTO, engine_choices
 
-# A form may have a thousand fields with names of kilobytes; what a task says is stored, and sent often.
-IGNORED_TOLD = 20
-IGNORED_NAME_LENGTH = 100
+# A form may have a thousand fields with names of several kilobytes, and a task's warnings are stored and sent
+# often.
+_NAMED_FIELDS = 20
+_NAME_LENGTH = 100
 
 _DEFAULTS = GenerationParams()
 
@@ -60,10 +61,10 @@ class GenerateVideoForm(BaseModel):
     )
     width: int = _number("width", "Width of the video in pixels.")
     height: int = _number("height", "Height of the video in pixels.")
-    length: int = _number("length", "Maximum number of frames; longer audio is cut, and the task says so.")
+    length: int = _number("length", "Maximum number of frames; longer audio is cut, with a warning.")
     seed: int = _number(
         "seed",
-        "The same seed gives the same video; -1 draws a random one, which the task shows.",
+        "The same seed gives the same video; -1 draws a random one, which the task reports.",
         ge=RANDOM_SEED,
     )
     facemask_dilation_ratio: FiniteFloat = _number(
@@ -85,18 +86,18 @@ class GenerateVideoForm(BaseModel):
         ge=8_000,
         le=48_000,
         description="Accepted for compatibility, without effect: speech is always analysed at 16 kHz, "
-        "and the video has the sound of the upload.",
+        "and the video carries the uploaded sound.",
     )
     fps: int = _number("fps", "Frames per second of the video.")
     device: Literal["cuda", "cpu"] = Field(
         "cuda",
         description="Accepted for compatibility, without effect: the engine uses the device it was deployed "
-        "on, and the task warns of a difference.",
+        "on, and a different one is a warning in the task.",
     )
     engine: Annotated[str, AfterValidator(_known_engine)] = Field(
         AUTO,
-        description="What makes the video: echomimic, or preview for a quick draft; auto takes the best one "
-        "that is deployed.",
+        description="Which engine makes the video: echomimic, or preview for a quick draft; auto takes the "
+        "best one that is deployed.",
         json_schema_extra=lambda schema: schema.update(enum=list(engine_choices())),
     )
 
@@ -104,7 +105,7 @@ class GenerateVideoForm(BaseModel):
         0,
         ge=-100,
         le=100,
-        description="Tasks with a higher priority start first; equal ones in the order they came.",
+        description="Tasks with a higher priority start first; equal ones in the order of submission.",
     )
 
     webhook_url: str | None = Field(
@@ -113,7 +114,7 @@ class GenerateVideoForm(BaseModel):
     )
 
     def request(self, idempotency_key: str | None) -> VideoRequest:
-        """What the client asks for, without the form."""
+        """What the client asks for, independent of the form."""
         known = type(self).model_fields
         chosen = {
             name for name in self.model_fields_set & known.keys() if known[name].annotation is not UploadFile
@@ -131,15 +132,15 @@ class GenerateVideoForm(BaseModel):
         )
 
     def notices(self) -> tuple[Notice, ...]:
-        """What the task says about the unknown fields that were sent."""
+        """The task's warnings about unknown fields."""
         names = sorted(self.model_extra or {})
-        told = [Notice.of("unknown_field", name=name[:IGNORED_NAME_LENGTH]) for name in names[:IGNORED_TOLD]]
-        more = len(names) - len(told)
-        return (*told, Notice.of("more_unknown_fields", count=more)) if more else tuple(told)
+        named = [Notice.of("unknown_field", name=name[:_NAME_LENGTH]) for name in names[:_NAMED_FIELDS]]
+        more = len(names) - len(named)
+        return (*named, Notice.of("more_unknown_fields", count=more)) if more else tuple(named)
 
 
 def allowed_values(field_name: str) -> str | None:
-    """What a field of the form accepts, in words; None for an unknown field."""
+    """A description of what a field of the form accepts; None for an unknown field."""
     field = GenerateVideoForm.model_fields.get(field_name)
     if field is None:
         return None

@@ -1,4 +1,4 @@
-"""The answer of `GET /health`, from what the task manager last saw."""
+"""The answer of `GET /health`, from the state that the task manager last observed."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ def health_answer(choice: EngineChoice, health: Health, counts: Mapping[TaskStat
 
     Args:
         choice: which engines are deployed.
-        health: the last seen state of their deployments.
+        health: the last observed state of their deployments.
         counts: how many tasks are pending, and how many are processing.
     """
     left_out = {

@@ -15,7 +15,7 @@ from serve_app.engines.registry import deployments
 from serve_app.settings import Settings
 from serve_app.tasks.manager_client import ManagerClient
 
-# A manager that restarts answers after two or three seconds.
+# A manager that restarts responds again after two or three seconds.
 _MANAGER_TIMEOUT_S = 30.0
 
 

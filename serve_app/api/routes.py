@@ -43,7 +43,7 @@ IdempotencyKey = Annotated[
         alias=IDEMPOTENCY_KEY,
         min_length=1,
         max_length=255,
-        description="Repeating a request with its key gives the same task instead of another one.",
+        description="Repeating a request with its key returns the same task instead of creating another.",
     ),
 ]
 
@@ -80,7 +80,7 @@ async def tasks(
 
 @router.get("/task/{task_id}", responses=documented(404, 503))
 async def task(task_id: str, service: RequestService, caller: RequestCaller) -> TaskResponse:
-    """Tell the state of a task."""
+    """Get the state of a task."""
     snapshot = await service.manager.call(TaskManagerActor.snapshot, task_id, caller.sees)
     return TaskResponse.of(snapshot, caller.sign_url, more=_waits_for(snapshot.task, service.choice))
 
@@ -129,7 +129,7 @@ async def download(
 
 @router.get("/health")
 async def health(service: RequestService) -> HealthResponse:
-    """Tell whether the service is ready for tasks and, if not, why."""
+    """Get whether the service is ready for tasks and, if not, why."""
     if service.keys and not service.keys.readable:
         return unready_answer(service.choice, KeysUnavailable().message)
     try:
@@ -146,7 +146,7 @@ async def health(service: RequestService) -> HealthResponse:
 
 
 def _waits_for(task: Task, choice: EngineChoice) -> tuple[Notice, ...]:
-    """For a task that was accepted before a restart, when its engine was deployed."""
+    """A warning for a task that was accepted before a restart, when its engine was still deployed."""
     why = choice.left_out.get(task.engine)
     if why is None or task.status is not TaskStatus.PENDING:
         return ()

@@ -1,4 +1,4 @@
-"""What the routes work with: made once per application, found through each request."""
+"""What the routes work with: created once per application, and reached through each request."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -21,7 +21,7 @@ class Service:
         manager: where tasks are kept.
         storage: where uploads and videos are kept.
         submissions: how requests become tasks.
-        keys: the API keys; None while no key is needed.
+        keys: the API keys; None while API keys are off.
     """
 
     choice: EngineChoice

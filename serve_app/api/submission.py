@@ -1,4 +1,4 @@
-"""How a request for a video becomes a task. Knows nothing of forms: every front door comes through here."""
+"""How a request for a video becomes a task. Knows nothing of forms, so that any API can submit."""
 
 import asyncio
 import contextlib
@@ -56,7 +56,7 @@ class VideoRequest:
         device: which device the client asks for, "cuda" or "cpu".
         priority: higher ones start first.
         webhook_url: where to send a message when the task ends.
-        notices: what the task says about what was ignored.
+        notices: the task's warnings about what was ignored.
         idempotency_key: chosen by the client; a repeated request has the same.
     """
 
@@ -76,7 +76,7 @@ class VideoRequest:
         A random seed is drawn here, so that all attempts use the same.
 
         Args:
-            defaults: for what the client did not choose.
+            defaults: the values for what the client did not choose.
         """
         known = GenerationParams.__dataclass_fields__
         numbers = {name: value for name, value in self.chosen.items() if name in known}
@@ -111,19 +111,19 @@ class Submissions:
         self._manager = manager
         self._storage = storage
         self._slots = UploadSlots(_RECEIVED_AT_ONCE, _RECEIVED_AT_ONCE_PER_OWNER)
-        # Threads of their own, so that uploads that wait to be decoded hold up no download.
+        # Separate threads, so that uploads waiting to be decoded do not delay downloads.
         self._checks = ThreadPoolExecutor(_CHECKED_AT_ONCE, thread_name_prefix="upload-check")
 
     @contextlib.asynccontextmanager
     async def admit(self, caller: Caller, idempotency_key: str | None) -> AsyncIterator[None]:
         """Refuse a request for which there is no room; give others an upload slot while the context lasts.
 
-        Every front door enters it before it reads the uploads.
+        To be entered before the uploads are read.
 
         Raises:
             QueueFull: the maximum number of tasks is waiting, or of uploads being received.
             StorageFull: the disk has no room for another task.
-            ManagerUnavailable, JournalUnavailable: it cannot be found out.
+            ManagerUnavailable, JournalUnavailable: whether there is room cannot be determined.
         """
         with self._slots.hold(caller.owner):
             await self._manager.call(TaskManagerActor.admit, caller.owner, idempotency_key)
@@ -132,17 +132,17 @@ class Submissions:
     async def accept(self, request: VideoRequest, caller: Caller) -> SubmittedTask:
         """Make a task from an admitted request; a repeated request gets the task that it made before.
 
-        When it is cancelled, as by a client that disconnects, it ends only after the task was accepted or
-        discarded: until then the files must stay open, and the upload slot stays taken.
+        If it is cancelled, for example because the client disconnects, it ends only once the task has been
+        accepted or discarded: until then the files must stay open, and the upload slot stays taken.
 
         Raises:
             InputError: an upload cannot be used.
             InvalidRequest: the engine is not deployed, or the webhook URL is not allowed.
             IdempotencyKeyReused: the key was used for a different request.
             QueueFull, StorageFull: there is no room left.
-            ManagerUnavailable, JournalUnavailable: the task was not accepted, or perhaps it was.
+            ManagerUnavailable, JournalUnavailable: the task may or may not have been accepted.
         """
-        # A repeated request has an answer even if it would be refused now.
+        # A repeated request is answered even if a new one would be refused now.
         if repeated := await self._repeated(request, caller):
             return SubmittedTask(task_id=repeated.id, status=repeated.status)
         await self._check_now(request)

@@ -1,4 +1,4 @@
-"""Limits how many uploads are received at the same time, so that other requests are still answered."""
+"""Limits how many uploads are received at the same time, so that other requests are answered meanwhile."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ class UploadSlots:
 
     Args:
         total: number of slots.
-        per_owner: maximum for one owner; requests without an owner are limited by the total only.
+        per_owner: maximum for one owner; requests without an owner are limited only by the total.
     """
 
     def __init__(self, total: int, per_owner: int):

@@ -30,7 +30,7 @@ def video_response(video: StoredVideo, filename: str, request: Request) -> Respo
     Args:
         video: the video.
         filename: the name under which a browser saves it, in ASCII.
-        request: its Range and If-Range headers count.
+        request: its Range and If-Range headers are honoured.
 
     Raises:
         HTTPException: 400 for a malformed Range header, 416 for a range that starts after the end.

@@ -20,14 +20,14 @@ from serve_app.settings import APP_NAME, EngineSettings, Settings
 
 @dataclass(frozen=True)
 class Health:
-    """The application's status, None while Serve does not know it, and that of each engine."""
+    """The application's status, which is None while Serve does not know it, and that of each engine."""
 
     application: ApplicationStatus | None = None
     engines: Mapping[str, EngineHealth] = field(default_factory=dict)
 
 
 def examine(settings: Settings, deployments: Mapping[str, str]) -> Health:
-    """Ask Serve and Ray how the application is. Blocks for some milliseconds.
+    """Ask Serve and Ray for the state of the application. Blocks for a few milliseconds.
 
     Args:
         settings: the builder's arguments.
@@ -49,7 +49,7 @@ def listening_host() -> str | None:
     """Where Serve's HTTP proxies listen; None where no cluster is connected or Serve does not run."""
     if not ray.is_initialized():
         return None
-    # Of Serve's public API only the dashboard tells it, which need not run.
+    # In Serve's public API only the dashboard has it, which may not be running.
     client = _get_global_client(raise_if_no_controller_running=False)
     host: str | None = client.http_config.host if client else None
     return host
@@ -63,9 +63,9 @@ def diagnose(
     Args:
         status: what Serve says of the deployment.
         needs: what a replica takes from the cluster.
-        nodes: the total resources of each living node, as Ray names them.
+        nodes: the total resources of each node that is alive, as Ray names them.
     """
-    # Serve's states are strings as well: it fills this table with the one or the other.
+    # Serve's states are also strings: it fills this table with either.
     replicas = status.replica_states.get(ReplicaState.RUNNING, 0)
     if replicas:
         return EngineHealth(replicas, ready=True)

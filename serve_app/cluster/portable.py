@@ -1,4 +1,4 @@
-"""An actor's class as processes of other releases can load it."""
+"""An actor's class in a form that processes of other releases can load."""
 
 import importlib
 import inspect
@@ -6,15 +6,15 @@ from typing import Any
 
 
 def portable(kind: type) -> type:
-    """The same class for Ray, without a reference to any module of ours.
+    """A class for Ray that stands for this one, without a reference to any module of ours.
 
-    Whoever calls an actor of Ray loads its class first, and Ray's pickle of a class refers to each of its
-    methods by module and name, to private ones as well. A process of another release has other modules in
-    memory, and all its calls would fail. The class that this makes is pickled with its code; the process of
-    the actor looks up by name what it stands for.
+    A process that calls a Ray actor loads its class first, and Ray's pickle of a class refers to each of its
+    methods, even private ones, by module and name. A process of another release has other modules in memory,
+    so all its calls would fail. The class returned here is pickled with its code; only the actor's own
+    process looks up, by name, the class that it stands for.
 
     Args:
-        kind: with an `async __init__`; its public methods can be called.
+        kind: has an `async __init__`; its public methods can be called.
     """
     module, name = kind.__module__, kind.__qualname__
 
@@ -27,7 +27,8 @@ def portable(kind: type) -> type:
     for method, _ in inspect.getmembers(kind, inspect.isfunction):
         if not method.startswith("_"):
             setattr(Portable, method, _forwarding(method))
-    # Ray names the actor's process so. Nothing is found under this name, so that pickle takes the code.
+    # Ray gives this name to the actor's process. This module has nothing of that name, so pickle takes the
+    # code.
     Portable.__name__ = Portable.__qualname__ = name
     return Portable
 

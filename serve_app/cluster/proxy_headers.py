@@ -12,7 +12,7 @@ from ray.serve._private.constants import (
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-# What this release of Serve reads before any code of ours, and so before Host header and API key are checked.
+# The headers that Serve reads before any code of ours, and so before Host header and API key are checked.
 READ_BY_SERVE = (
     SERVE_HTTP_REQUEST_ID_HEADER,
     SERVE_SESSION_ID,
@@ -30,8 +30,8 @@ def middlewares() -> list[Middleware]:
 class HeaderRemovalMiddleware:
     """Passes requests on without these headers, none of which this service uses.
 
-    The proxy fails on values that are not UTF-8, for two of them leaking a little memory each time; with
-    another one a client could make it abandon a request.
+    The proxy fails on values that are not UTF-8, and for two of the headers leaks a little memory each time;
+    with another one a client could make it abandon a request.
 
     Args:
         names: in any case; `-` and `_` are the same, as they are for Serve.
@@ -42,7 +42,7 @@ class HeaderRemovalMiddleware:
         self._names = {_folded(name.encode()) for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request, as ASGI has it."""
+        """Handle a request: the ASGI interface."""
         if "headers" in scope:
             kept = [header for header in scope["headers"] if _folded(header[0]) not in self._names]
             scope = {**scope, "headers": kept}

@@ -1,4 +1,4 @@
-"""Keeps the port that each Serve replica opens on the loopback interface. Knows nothing of its work."""
+"""Keeps the port that each Serve replica opens on the loopback interface. Knows nothing of replicas' work."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ def keep_on_loopback() -> None:
     """Make the replica in this process listen on the loopback interface only.
 
     Called by its constructor, because Serve opens a port right after it. Serve would listen on every
-    interface and unpickle what it receives, so that whoever reaches the port can run code; this release has
-    no setting for it. Nothing else needs the port: by default Serve calls replicas as Ray actors.
+    interface and unpickle what it receives, so that anyone who can reach the port can run code; this release
+    has no setting for it. Nothing else needs the port: by default Serve calls replicas as Ray actors.
     """
     replica.add_port_to_grpc_server = _bind_on_loopback  # type: ignore[attr-defined]  # not its own
 

@@ -12,12 +12,12 @@ from serve_app.task import Task, TaskReport
 
 
 class Attempt:
-    """Makes the video of a task that was claimed.
+    """Makes the video of a claimed task.
 
     Args:
         task: the task as claimed.
         engine: what generates the frames.
-        storage: where the uploads lie and the video goes.
+        storage: where the uploads are and the video goes.
     """
 
     def __init__(self, task: Task, engine: Engine, storage: Storage):
@@ -31,14 +31,14 @@ class Attempt:
             attempt=task.attempt,
             counter=0,
             device=engine.device,
-            progress=self._with_what_was_known(Progress(Stage.PREPARING)),
+            progress=self._with_earlier_notices(Progress(Stage.PREPARING)),
         )
 
     def run(self) -> str:
         """Generate and publish the video; returns its name.
 
         Raises:
-            GenerationError: as `models.pipeline.generate_video` does.
+            GenerationError: see `models.pipeline.generate_video`.
         """
         task, storage = self._task, self._storage
         with (
@@ -58,7 +58,7 @@ class Attempt:
             return video.publish()
 
     def stop(self) -> None:
-        """Ask the worker thread to end soon."""
+        """Ask the worker thread to stop soon."""
         self._stop.set()
 
     def report(self) -> TaskReport:
@@ -69,10 +69,10 @@ class Attempt:
         self._report = replace(
             self._report,
             counter=self._report.counter + 1,
-            progress=self._with_what_was_known(progress),
+            progress=self._with_earlier_notices(progress),
         )
 
-    def _with_what_was_known(self, progress: Progress) -> Progress:
+    def _with_earlier_notices(self, progress: Progress) -> Progress:
         """The notices of the task and of the device come before those of the pipeline, each sentence once."""
         known = list(self._task.progress.notices)
         if not self._engine.device.startswith(self._task.requested_device):
@@ -84,6 +84,6 @@ class Attempt:
                     device=self._engine.device,
                 )
             )
-        # By their sentences: of an earlier release's warnings there may be no more.
+        # Compared by sentence: of an earlier release's warnings there may be nothing else.
         once = {notice.text: notice for notice in [*known, *progress.notices]}
         return replace(progress, notices=tuple(once.values()))

@@ -1,4 +1,4 @@
-"""Which engines an application deploys, and why one is left out."""
+"""Which engines an application deploys, and why it leaves others out."""
 
 import logging
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ logger = logging.getLogger("ray.serve")
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """What `engine` in the settings came to.
+    """What the setting `engine` resolved to.
 
     Attributes:
         default: the engine of a task that asks for none.
@@ -33,10 +33,10 @@ class EngineChoice:
 def choose(settings: Settings) -> EngineChoice:
     """Decide from the settings and, with `auto`, from what this machine and its cluster have.
 
-    An engine that is named is deployed without a look: its GPU nodes may be still to come.
+    An engine that the settings name is deployed unchecked: its GPU nodes may not be there yet.
 
     Raises:
-        ConfigError: the setting `engine` names no engine.
+        ConfigError: the setting `engine` names no registered engine.
     """
     check_engine(settings)
     reasons = {engine.name: _why_left_out(engine, settings) for engine in ENGINES.values()}
@@ -46,8 +46,7 @@ def choose(settings: Settings) -> EngineChoice:
     best = next(name for name in ENGINES if name not in left_out)
     for name, reason in left_out.items():
         logger.warning(
-            "%s is not deployed: %s. The engine %r makes the videos of requests that name none. "
-            "The settings of %s: %s",
+            "%s is not deployed: %s. Requests that name no engine use %r. The settings of %s: %s",
             *(ENGINES[name].deployment, reason, best, name, settings.of(name)),
         )
     return EngineChoice(best, left_out)

@@ -1,6 +1,6 @@
-"""The engines of the service, best first: a new one is an entry here and a folder in `models`.
+"""The engines of the service, best first: a new one needs an entry here and a folder in `models`.
 
-Knows nothing of Ray. What an engine computes with is imported where a replica loads it, and nowhere else.
+Knows nothing of Ray. The libraries that an engine computes with are imported only when a replica loads it.
 """
 
 import logging
@@ -31,15 +31,15 @@ class RegisteredEngine:
     """What the service knows of an engine; its settings are `Settings.of(name)`.
 
     Attributes:
-        name: the engine's own, by which settings, requests and tasks ask for it.
+        name: by which settings, requests and tasks refer to it.
         deployment: name of its Serve deployment.
         face_detector: how its portraits are cropped.
         load: makes the engine, in the process of a replica.
-        default_params: the numbers of a request that sends none.
-        obstacle: why the engine cannot run on this machine; None where it can. Every client may read it: it
-            has no path in it. GPUs are not its business, `choice` counts them for every engine.
-        always_deployed: whether it is there whatever the settings name; it needs nothing, so that it has no
-            obstacle.
+        default_params: the values for what a request leaves out.
+        obstacle: why the engine cannot run on this machine; None if it can. Clients can read it, so it must
+            not contain a path. It need not look at GPUs: `choice` counts them for every engine.
+        always_deployed: whether it is deployed whatever the setting `engine` says; such an engine needs
+            nothing, so it has no obstacle.
     """
 
     name: str
@@ -121,7 +121,7 @@ def engine_choices() -> tuple[str, ...]:
 
 
 def check_engine(settings: Settings) -> None:
-    """Look whether the setting `engine` names one.
+    """Check that the setting `engine` names a registered engine, or `AUTO`.
 
     Raises:
         ConfigError: it does not.

@@ -21,11 +21,11 @@ _REPORT_PERIOD_S = 0.5
 # An engine stops within one window; a thread that takes longer hangs.
 _STOP_TIMEOUT_S = 120.0
 
-# A device that works responds in milliseconds, also while it makes a video.
+# A device that works responds in milliseconds, even while it makes a video.
 _DEVICE_TIMEOUT_S = 10.0
 
-# Serve replaces a replica after three failed checks, half a minute. Until then its tickets end one by one at
-# this pace, so that they do not all pass through it.
+# Serve replaces a replica after three failed checks, half a minute. Until then it ends one ticket per pause,
+# so that it does not swallow all of them.
 _TICKET_PAUSE_S = 5.0
 
 logger = logging.getLogger("ray.serve")
@@ -44,7 +44,7 @@ class EngineReplica:
         self._name = name
         self._engine = ENGINES[name].load(settings)
         self._storage = LocalStorage(settings.data_dir)
-        # A video in the making outlasts any absence of the manager.
+        # A running video survives any absence of the manager.
         self._manager = ManagerClient(settings, deployments(), timeout_s=None)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._stop_requested_at: float | None = None
@@ -108,18 +108,18 @@ class EngineReplica:
                 self._storage.remove_video(task.id, video)
 
     async def _reason(self, task: Task, error: Exception) -> Notice:
-        """Why an attempt failed that nothing in its input is known to have caused."""
+        """Why an attempt failed, if its input is not known to be the cause."""
         if isinstance(error, ExplainedError):
             return error.notice
         logger.error("task %s: attempt %d failed", task.id, task.attempt, exc_info=error)
         # A lost device counts as a failure of the task as well: the task may have caused it, and would
-        # otherwise take down one replica after the other.
+        # otherwise take down one replica after another.
         if not await self._device_responds():
             return Notice.of("device_lost", device=self._engine.device)
         return Notice.of("unexpected_error")
 
     async def _device_responds(self) -> bool:
-        """A lost device stays lost: after an error such as an illegal access, CUDA is of no use."""
+        """Whether the device works; once lost it stays lost, as CUDA does after an illegal memory access."""
         if not self._device_lost:
             try:
                 await asyncio.wait_for(asyncio.to_thread(self._engine.check_device), _DEVICE_TIMEOUT_S)

@@ -58,14 +58,14 @@ class LocalStorage:
     root: Path
 
     def has_room(self, min_free_bytes: int) -> bool:
-        """Whether so much of the disk is free."""
+        """Whether this much of the disk is free."""
         make_folder(self.root)
         return shutil.disk_usage(self.root).free >= min_free_bytes
 
     def save_upload(
         self, task_id: str, name: UploadName, content: BinaryIO, check: Callable[[Path], None]
     ) -> None:
-        """Write an upload to its file and check that."""
+        """Write an upload to its file and check the file."""
         path = self._uploads / task_id / name
         try:
             make_folder(path.parent)

@@ -1,6 +1,6 @@
-"""The life of tasks: the queue, claims, leases, retries, the journal, and the actor that keeps all of it.
+"""The life cycle of tasks: queue, claims, leases, retries, journal, and the actor that runs the manager.
 
-`api` and `engines` come in through `manager_client`. `manager` and what it is made of know nothing of Ray.
+`api` and `engines` reach it through `manager_client`. `manager` and its parts know nothing of Ray.
 
 Tested in `tests/serve_app/tasks/test_manager.py`: `active`, `queue`
 Tested in `tests/serve_app/tasks/test_faults.py`: `manager_client`

@@ -1,4 +1,4 @@
-"""The unfinished tasks that belong to one manager, kept in line with the journal."""
+"""The unfinished tasks that belong to one manager, kept in step with the journal."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -9,20 +9,20 @@ from serve_app.tasks.journal import Journal
 from serve_app.tasks.leadership import Leadership
 from serve_app.tasks.queue import TaskQueue
 
-# How often the journal is read where nothing tells that it holds what is not here: a manager that stood still
-# may have written a task before it noticed that it does not lead any more, and died.
+# How often the journal is read although nothing suggests that it has changed: a manager that was suspended
+# may have written a task before it noticed that it no longer leads, and may have died since.
 _READ_PERIOD_S = 30.0
 
 
 class ActiveTasks:
-    """What waits, if this manager leads, and what it handed out.
+    """The pending tasks, if this manager leads, and the tasks that it has handed out.
 
-    A change is in the journal before it is here. One that another manager made in the meantime is never
-    overwritten: from then on the task belongs to that manager.
+    Every change is written to the journal first. If another manager has changed the task in the meantime,
+    nothing is overwritten: from then on the task belongs to that manager.
 
     Args:
         journal: the journal.
-        leadership: whether this manager leads, and who else lives.
+        leadership: whether this manager leads, and which others are alive.
     """
 
     def __init__(self, journal: Journal, leadership: Leadership):
@@ -36,7 +36,7 @@ class ActiveTasks:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether the journal may hold what is not here."""
+        """Whether the journal may hold changes that are not in memory."""
         return self._in_doubt
 
     def find(self, task_id: str) -> Task | None:
@@ -44,11 +44,11 @@ class ActiveTasks:
         return self._tasks.get(task_id) or self._journal.get(task_id)
 
     def current(self, task: Task) -> Task:
-        """A task that was read from the journal, with what is known beyond it."""
+        """The newest state of a task that was read from the journal: memory has more recent progress."""
         return self._tasks.get(task.id, task)
 
     def attempt(self, task_id: str, attempt: int) -> Task | None:
-        """The task if it is processing and this attempt is the one that counts."""
+        """The task if it is processing and this is its current attempt."""
         task = self._tasks.get(task_id)
         if task is None or task.status is not TaskStatus.PROCESSING or task.attempt != attempt:
             return None
@@ -59,15 +59,15 @@ class ActiveTasks:
         return next((task for task in self.processing() if task.ticket_id == ticket_id), None)
 
     def pending(self, engine: str) -> Iterator[Task]:
-        """What waits for this engine, in the order in which it starts."""
+        """The tasks that wait for this engine, in the order in which they will start."""
         return (self._tasks[task_id] for task_id in self._queues[engine])
 
     def processing(self) -> list[Task]:
-        """What is being worked on."""
+        """The tasks that are being worked on."""
         return [self._tasks[task_id] for task_id in self._processing]
 
     def position(self, task: Task) -> int | None:
-        """1 for the pending task that starts next; None for what is not pending here."""
+        """1 for the pending task that starts next; None for a task that is not pending here."""
         return self._queues[task.engine].position(task)
 
     def counts(self) -> dict[TaskStatus, int]:
@@ -87,11 +87,11 @@ class ActiveTasks:
         return sum(task.owner == owner and task.status is TaskStatus.PENDING for task in self._tasks.values())
 
     def add(self, task: Task) -> Task | None:
-        """Journal a new task; None if its id or key is there already."""
+        """Write a new task to the journal; None if its id or idempotency key is already there."""
         return self._write(self._journal.add, task)
 
     def save(self, task: Task) -> Task | None:
-        """Journal a change; None if another manager was faster."""
+        """Write a change to the journal; None if another manager changed the task first."""
         return self._write(self._journal.save, task)
 
     def note(self, task: Task) -> None:
@@ -99,7 +99,7 @@ class ActiveTasks:
         self._tasks[task.id] = task
 
     def refresh(self, now: float) -> list[Task]:
-        """Take note of what other managers did; returns what those that are dead left processing."""
+        """Read what other managers have changed; returns the tasks that dead managers left processing."""
         if self._leadership.renew(now) or not 0 <= now - self._read_at < _READ_PERIOD_S:
             self._in_doubt = True
         if not self._in_doubt:
@@ -124,7 +124,7 @@ class ActiveTasks:
         return row.holder == self._leadership.name
 
     def _is_orphan(self, row: Task) -> bool:
-        # Before there were holders, there was one manager: a replica may still be at work.
+        # A release without holders handed it out; there was only one manager then, so this is no orphan.
         held = row.holder is None or self._leadership.is_alive(row.holder)
         return self._leadership.leading and not held
 
@@ -132,8 +132,8 @@ class ActiveTasks:
         try:
             written = to_journal(task)
         except (JournalUnavailable, StorageFull):
-            # The connection may have broken after the change was made; and what a dead manager left is
-            # still to be taken over when there is room.
+            # The connection may have broken after the change was made; and a dead manager's tasks still
+            # have to be taken over once there is room.
             self._in_doubt = True
             raise
         if written is None:
@@ -144,7 +144,7 @@ class ActiveTasks:
         return written
 
     def _place(self, task: Task) -> None:
-        """Keep a task where its status has its place."""
+        """File a task under its status."""
         self._forget(task.id)
         if task.status is TaskStatus.PENDING:
             self._queues[task.engine].add(task)

@@ -1,4 +1,4 @@
-"""The task manager as a detached Ray actor, with tickets in Serve's queues and an eye on the application."""
+"""The task manager as a detached Ray actor, which issues tickets and watches the Serve application."""
 
 import asyncio
 import functools
@@ -39,7 +39,7 @@ logger = logging.getLogger("ray.serve")
 def _of_manager(
     method: Callable[Concatenate[TaskManager, P], R],
 ) -> Callable[Concatenate["TaskManagerActor", P], R]:
-    """The actor's method of the same name: that of its manager."""
+    """A method of the actor that calls the manager's method of the same name."""
 
     @functools.wraps(method)
     def call(actor: "TaskManagerActor", /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -51,7 +51,7 @@ def _of_manager(
 def _of_overview(
     method: Callable[Concatenate[Overview, P], R],
 ) -> Callable[Concatenate["TaskManagerActor", P], R]:
-    """The actor's method of the same name: that of its manager's overview."""
+    """A method of the actor that calls the overview's method of the same name."""
 
     @functools.wraps(method)
     def call(actor: "TaskManagerActor", /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -61,9 +61,9 @@ def _of_overview(
 
 
 class TaskManagerActor:
-    """What other processes may ask of the manager, and what it does by itself.
+    """The methods that other processes may call, and the work that the manager does periodically.
 
-    Replicas and ingresses of the release before this one call these methods too, by their names.
+    Replicas and ingresses of the previous release call these methods too, by name.
 
     Args:
         settings: the builder's arguments.
@@ -87,7 +87,7 @@ class TaskManagerActor:
         self._sweeper = Sweeper(journal, storage, settings.keep_tasks_s, settings.keep_uploads_s)
         secret = load_secret(settings.data_dir / "webhook_secret")
         self._notifier = Notifier(journal, secret, settings.allow_private_webhooks)
-        # The event loop itself holds its tasks only weakly.
+        # The event loop keeps only weak references to its tasks.
         self._loops = [
             asyncio.create_task(every(_SUPERVISION_PERIOD_S, self._supervise, "supervision of the tasks")),
             asyncio.create_task(every(_SWEEP_PERIOD_S, self._sweep, "removal of old files")),
@@ -97,12 +97,12 @@ class TaskManagerActor:
     def identity(self) -> tuple[int, tuple[Settings, Mapping[str, str]]]:
         """The version of this actor's code and the arguments it was started with.
 
-        Ingress replicas of every release read it: it stays a pair that begins with the version.
+        Ingress replicas of every release read it, so it stays a pair that begins with the version.
         """
         return CODE_VERSION, (self._settings, self._deployments)
 
     def health(self) -> Health:
-        """What was last seen of the application and its replicas."""
+        """The state of the application and its replicas when they were last examined."""
         return self._health
 
     admit = _of_manager(TaskManager.admit)
@@ -118,7 +118,7 @@ class TaskManagerActor:
     lose = _of_manager(TaskManager.lose)
 
     def submit(self, task: Task) -> Task:
-        """See `TaskManager.submit`; a ticket goes out at once."""
+        """See `TaskManager.submit`; a ticket is issued at once."""
         accepted = self._manager.submit(task)
         self._tickets.issue()
         return accepted
@@ -129,7 +129,7 @@ class TaskManagerActor:
         return self._manager.claim(ticket_id, engine)
 
     def complete(self, report: TaskReport, video: str) -> bool:
-        """See `TaskManager.complete`; the next ticket goes out at once."""
+        """See `TaskManager.complete`; the next ticket is issued at once."""
         accepted = self._manager.complete(report, video)
         self._tickets.issue()
         return accepted
@@ -153,25 +153,25 @@ class TaskManagerActor:
                 asyncio.to_thread(examine, self._settings, self._deployments), _OBSERVATION_TIMEOUT_S
             )
         except ActorDiedError:
-            # Serve was shut down, and its client in this process would stay with the dead controller for
-            # good. Ray starts us anew, and the journal is complete.
+            # Serve was shut down, and its client in this process would call the dead controller for ever.
+            # Ray restarts this actor, and the journal is complete.
             os._exit(1)
         except (RayError, TimeoutError, asyncio.TimeoutError) as error:
             # A controller that restarts is no reason to take work from the replicas.
-            logger.warning("Serve's controller does not answer: %s", type(error).__name__)
+            logger.warning("Serve's controller does not respond: %s", type(error).__name__)
             self._health = Health()
             return
-        # An application that goes away waits for its replicas: have them hand their work back.
+        # An application that is being deleted waits for its replicas: make them hand their work back.
         self._manager.hand_out(self._health.application not in (None, ApplicationStatus.DELETING))
 
 
 async def every(period_s: float, step: Callable[[], Awaitable[None]], what: str) -> None:
-    """Take a step again and again, for ever; one that fails is logged and taken again like the others.
+    """Repeat a step for ever; one that fails is logged and repeated like any other.
 
     Args:
         period_s: seconds between the end of a step and the next.
         step: what to do.
-        what: the name of it in the log.
+        what: its name in the log.
     """
     while True:
         try:

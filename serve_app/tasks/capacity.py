@@ -10,19 +10,19 @@ from serve_app.task import TaskStatus
 from serve_app.tasks.active import ActiveTasks
 from serve_app.tasks.forecast import Forecast
 
-# What clients of a full queue are told while nothing is known about how long tasks take.
+# `Retry-After` of a full queue while nothing is known about how long tasks take.
 _UNKNOWN_WAIT_S = 30.0
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """Refuses tasks where too many wait.
+    """Refuses tasks while too many wait or the disk is full.
 
     Args:
-        settings: `max_pending`, of all owners together, and `max_pending_per_key`; tasks without an owner
-            count towards the first alone.
-        active: the tasks that there are.
-        forecast: tells when the next of them ends.
+        settings: `max_pending`, for all owners together, and `max_pending_per_key`; tasks without an owner
+            count only towards the former.
+        active: the unfinished tasks.
+        forecast: estimates when the next of them ends.
         has_room: whether the disk has room for another task.
         clock: seconds since the epoch.
     """
@@ -37,7 +37,7 @@ class Capacity:
         """Refuse another task of this owner, who is None while API keys are off.
 
         Raises:
-            QueueFull: the maximum of pending tasks is reached, in all or for this owner.
+            QueueFull: the maximum number of tasks is pending, in total or for this owner.
             StorageFull: the disk has no room for another task.
         """
         pending = self.active.counts()[TaskStatus.PENDING]

@@ -25,7 +25,7 @@ class Forecast:
             self._mean_seconds[task.engine] = mean + _SMOOTHING * (seconds - mean)
 
     def eta(self, task: Task, position: int | None, processing: Sequence[Task], now: float) -> float | None:
-        """Seconds until this task's video is there; None if finished or nothing is known yet.
+        """Seconds until this task's video is ready; None if it is finished or nothing is known yet.
 
         Args:
             task: the task in question.

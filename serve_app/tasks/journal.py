@@ -1,4 +1,4 @@
-"""The task journal: every change of a task's state is here before anyone is told of it."""
+"""The task journal: every change of a task's state is written here before anyone learns of it."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -19,14 +19,14 @@ logger = logging.getLogger("ray.serve")
 
 _FINAL = [status.value for status in TaskStatus if status.final]
 
-# PostgreSQL's code for it, https://www.postgresql.org/docs/current/errcodes-appendix.html
+# PostgreSQL's error code, https://www.postgresql.org/docs/current/errcodes-appendix.html
 _DISK_FULL = "53100"
 
-# What a database is that cannot be reached, has become read-only, or closed the connection.
+# Raised by a database that cannot be reached, has become read-only, or closed the connection.
 _UNAVAILABLE = (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.InterfaceError)
 
-# The manager does nothing else while it waits for the journal. By itself PostgreSQL's client waits for as
-# long as it takes, and for hours for a host that has vanished.
+# The manager does nothing else while it waits for the journal. By default PostgreSQL's client waits without
+# limit for an answer, and for hours for a host that has vanished.
 # https://www.postgresql.org/docs/current/libpq-connect.html
 _CONNECTION = {
     "connect_timeout": 5,
@@ -43,15 +43,16 @@ _STATEMENT_TIMEOUT_MS = 30_000
 class Journal:
     """Tasks in a SQL database, written through.
 
-    Every method raises StorageFull when the database's disk is full, nothing was changed then; and
-    JournalUnavailable when the database cannot be used, which says whether the change may have been made.
+    Every method raises StorageFull when the database's disk is full, in which case nothing was changed, and
+    JournalUnavailable when the database cannot be used; its `unsure` says whether the change may have been
+    made nevertheless.
 
     Args:
         url: SQLAlchemy URL of a SQLite or PostgreSQL database; the folder of a SQLite file is created.
-            Of the parameters of a PostgreSQL connection, those it names win over ours.
+            Connection parameters in the URL of a PostgreSQL database override ours.
 
     Raises:
-        RuntimeError: the database was written by a newer release, and needs one.
+        RuntimeError: a newer release wrote the database, and this one cannot use it.
     """
 
     def __init__(self, url: str):
@@ -69,10 +70,10 @@ class Journal:
             raise
 
     def add(self, task: Task) -> Task | None:
-        """Write a new task, behind all others in the order of submission.
+        """Write a new task, last in the order of submission.
 
         Returns:
-            The task with its sequence; None if its id, or its key with its owner, is there already.
+            The task with its sequence; None if its id, or its owner's idempotency key, is already there.
         """
         try:
             with self._begin() as connection:
@@ -86,11 +87,11 @@ class Journal:
         """Overwrite the row of a task, unless it has changed since this one was read.
 
         Returns:
-            The task with its new revision; None if another manager was faster, or removed it.
+            The task with its new revision; None if another manager changed or removed it first.
         """
         saved = replace(task, revision=task.revision + 1)
         values = _to_values(saved)
-        # They never change, and a newer release may have written some that are unknown here.
+        # Parameters never change, and a newer release may have written some that are unknown here.
         del values["params"]
         same = (tasks.c.id == task.id, tasks.c.revision == task.revision)
         with self._begin() as connection:
@@ -98,7 +99,7 @@ class Journal:
         return saved if changed else None
 
     def delete(self, task_id: str) -> None:
-        """Forget a finished task; one that is not finished stays, and one that is not there is no error."""
+        """Delete a finished task; an unfinished one stays, and a missing one is no error."""
         finished = tasks.c.status.in_(_FINAL)
         with self._begin() as connection:
             connection.execute(tasks.delete().where(tasks.c.id == task_id, finished))
@@ -117,7 +118,7 @@ class Journal:
         return found[0] if found else None
 
     def known(self, task_ids: Iterable[str]) -> dict[str, Task]:
-        """Those of these tasks that there are, by id; at most some hundred at a time."""
+        """The tasks with these ids that exist, by id; pass a few hundred ids at most."""
         found = self._select(tasks.select().where(tasks.c.id.in_(list(task_ids))))
         return {task.id: task for task in found}
 
@@ -137,17 +138,14 @@ class Journal:
         return self._count(tasks.c.status == TaskStatus.PENDING.value, tasks.c.owner == owner)
 
     def finished_before(self, time: float, limit: int) -> list[Task]:
-        """Tasks that ended before this time (seconds since the epoch), and told so whom they were to tell.
-
-        The oldest first.
-        """
-        # In words by which SQLite does not choose the index of the few that have one.
-        told = sa.func.coalesce(tasks.c.webhook_at, -1.0) < 0
-        query = tasks.select().where(tasks.c.finished_at < time, told)
+        """Tasks that ended before this time (seconds since the epoch), no webhook pending; oldest first."""
+        # Written so that SQLite does not choose the index on `webhook_at`, which few rows have.
+        no_webhook_due = sa.func.coalesce(tasks.c.webhook_at, -1.0) < 0
+        query = tasks.select().where(tasks.c.finished_at < time, no_webhook_due)
         return self._select(query.order_by(tasks.c.finished_at).limit(limit))
 
     def webhooks_due(self, time: float, limit: int) -> list[Task]:
-        """Tasks whose end is to be told by this time (seconds since the epoch), the longest due first."""
+        """Tasks whose webhook is due by this time (seconds since the epoch), the longest overdue first."""
         query = tasks.select().where(tasks.c.webhook_at <= time)
         return self._select(query.order_by(tasks.c.webhook_at).limit(limit))
 
@@ -160,7 +158,7 @@ class Journal:
             owner: only this owner's; None for everybody's.
             status: only those with this status; None for all.
             before: only those with a lower sequence; None begins with the newest.
-            limit: at most so many.
+            limit: the maximum number of tasks.
         """
         query = tasks.select().order_by(tasks.c.sequence.desc()).limit(limit)
         if owner is not None:
@@ -168,12 +166,12 @@ class Journal:
         if status is not None:
             query = query.where(tasks.c.status == status.value)
         if before is not None:
-            # Any number that a client sends; PostgreSQL refuses to compare with what is no INTEGER.
+            # A client can send any number, also one that is too large for PostgreSQL's INTEGER.
             query = query.where(tasks.c.sequence < sa.literal(before, sa.BigInteger))
         return self._select(query)
 
     def renew_manager(self, name: str, alive_until: float) -> None:
-        """Let a manager live until this time; one that is new here gets the highest epoch."""
+        """Record that a manager is alive until this time; one that is new here gets the highest epoch."""
         epoch = sa.select(sa.func.coalesce(sa.func.max(managers.c.epoch), 0) + 1).scalar_subquery()
         with self._begin() as connection:
             renewed = managers.update().where(managers.c.name == name).values(alive_until=alive_until)
@@ -182,11 +180,11 @@ class Journal:
                 connection.execute(new)
 
     def live_managers(self, now: float, latest: float) -> list[str]:
-        """Names of the managers that live, the one that came last first.
+        """Names of the managers that are alive, newest first.
 
         Args:
             now: seconds since the epoch.
-            latest: until when a manager can live that lives now; beyond, its clock was wrong.
+            latest: the latest time until which a manager can be alive; one beyond it had a wrong clock.
         """
         until = managers.c.alive_until
         live = sa.select(managers.c.name).where(until > now, until <= latest)
@@ -194,7 +192,7 @@ class Journal:
             return list(connection.execute(live.order_by(managers.c.epoch.desc())).scalars())
 
     def close(self) -> None:
-        """Give the database's connections back."""
+        """Close the database's connections."""
         self._engine.dispose()
 
     def _count(self, *conditions: sa.ColumnElement[bool]) -> int:
@@ -212,7 +210,7 @@ class Journal:
         try:
             with self._engine.begin() as connection:
                 if limited and connection.dialect.name == "postgresql":
-                    # Not where it connects: poolers refuse what they do not know there.
+                    # Not as a connection parameter: poolers refuse those that they do not know.
                     connection.exec_driver_sql(f"SET LOCAL statement_timeout = {_STATEMENT_TIMEOUT_MS}")
                 yield connection
                 committing = True
@@ -224,7 +222,7 @@ class Journal:
 
 
 def _is_disk_full(error: BaseException | None) -> bool:
-    # Python 3.10 does not tell SQLite's code.
+    # Python 3.10 does not expose SQLite's error code.
     return getattr(error, "sqlstate", None) == _DISK_FULL or "disk is full" in str(error)
 
 
@@ -266,6 +264,6 @@ def _to_task(row: sa.Row[Any]) -> Task:
 
 
 def _params(stored: dict[str, Any]) -> GenerationParams:
-    """Those that this release knows; what is missing, an earlier one did not know."""
+    """Those that this release knows; what an earlier release did not write gets its default."""
     known = {field.name for field in fields(GenerationParams)}
     return GenerationParams(**{name: value for name, value in stored.items() if name in known})

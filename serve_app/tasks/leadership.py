@@ -6,22 +6,22 @@ from serve_app.errors import StorageFull
 from serve_app.settings import LONGEST_LEASE_S
 from serve_app.tasks.journal import Journal
 
-# A manager that misses one renewal, or two, is still alive.
+# A manager that misses one or two renewals still counts as alive.
 _RENEWALS_PER_LEASE = 3
 
 _CLOCK_DIFFERENCE_S = 60.0
 
 
 class Leadership:
-    """The manager that came last leads, while it is alive; the others let their running work finish.
+    """The newest manager leads while it is alive; the others let their running work finish.
 
-    When a cluster replaces another, both run for a while. A manager counts as alive for `lease_s` after it
-    last said so; the clocks must agree within some seconds. One that died with a clock far ahead counts as
-    dead.
+    When one cluster replaces another, both run for a while. A manager counts as alive for `lease_s` after its
+    last renewal; the clocks must agree within a few seconds. A manager that died while its clock was far
+    ahead counts as dead.
 
     Args:
         journal: the journal that the managers share.
-        name: of this manager; it keeps its rank when it starts anew with the same name.
+        name: of this manager; one that restarts with the same name keeps its rank.
         lease_s: seconds after which a silent manager counts as dead; at most `LONGEST_LEASE_S`.
     """
 
@@ -33,11 +33,11 @@ class Leadership:
         self._alive: list[str] = []
 
     def renew(self, now: float) -> bool:
-        """Tell the others that we are alive; returns whether others are, or were until now."""
-        # Also where the clock was set back: our word would outlast us by as much.
+        """Record that this manager is alive; returns whether any other is, or was at the last call."""
+        # Also if the clock was set back: what was recorded before would outlast this manager by as much.
         if not 0 <= now - self._renewed_at < self._lease_s / _RENEWALS_PER_LEASE:
             self._renew(now)
-        # Where nobody could say so, on a full disk, the one that asks is alive all the same.
+        # On a full disk no manager can record that it is alive; this one is, nevertheless.
         alive = self._journal.live_managers(now, now + LONGEST_LEASE_S + _CLOCK_DIFFERENCE_S)
         before, self._alive = self._alive, alive or [self.name]
         return not (self.alone and before == self._alive)
@@ -49,7 +49,7 @@ class Leadership:
 
     @property
     def alone(self) -> bool:
-        """Whether no other manager lives."""
+        """Whether no other manager is alive."""
         return self._alive == [self.name]
 
     def is_alive(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""How long an attempt may be silent or stand still. Knows nothing of what an attempt works on."""
+"""How long an attempt may go without a report or without progress. Knows nothing of what it works on."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from models.notices import Notice
 
-# Of the time between two checks, at most this share of a lease counts. After a longer gap, as when the
-# machine was asleep or the process was stopped, reports may still be waiting to be read.
+# Of the time between two checks, at most this share of a lease counts against an attempt. After a longer
+# gap, for example while the machine was asleep or the process suspended, reports may still be waiting.
 _LEASES_PER_CHECK = 1 / 3
 
 
@@ -32,12 +32,12 @@ class _Lease:
 
 
 class Leases:
-    """Says which attempts are to be given up.
+    """Decides which attempts are to be given up.
 
     Args:
         lease_s: seconds without a report after which an attempt is given up.
         stall_timeout_s: seconds without progress after which an attempt is given up.
-        clock: seconds since any moment; one that nobody sets.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, lease_s: float, stall_timeout_s: float, clock: Callable[[], float]):
@@ -52,14 +52,14 @@ class Leases:
         self._lease(key)
 
     def renew(self, key: AttemptKey, counter: int) -> None:
-        """Take note of a report; a counter above every earlier one is progress."""
+        """Record a report; a counter above every earlier one is progress."""
         now, lease = self._clock(), self._lease(key)
         lease.reported_at = now
         if counter > lease.counter:
             lease.counter, lease.progressed_at = counter, now
 
     def keep(self, running: Iterable[AttemptKey]) -> None:
-        """Begin the leases of these attempts that have none, and forget all other attempts."""
+        """Begin leases for those of these attempts that have none, and forget all other attempts."""
         self._leases = {key: self._lease(key) for key in running}
 
     def check(self, running: Iterable[AttemptKey]) -> dict[AttemptKey, Notice]:

@@ -1,14 +1,14 @@
-"""The life cycle of tasks: submission, claims, reports, ends. Knows nothing of Ray.
+"""The life cycle of tasks: submission, claims, reports, completion or failure. Knows nothing of Ray.
 
 A task is pending until a replica claims it. While the replica works it reports, and the answer tells it
 whether the attempt is still wanted. An attempt that stops reporting or makes no progress is given up, and
-the task waits for another, up to `max_failures` times. Every change is in the journal before it is
-answered, so that a successor goes on where this manager ended.
+the task waits for another, up to `max_failures` times. Every change is in the journal before the call
+returns, so that a successor continues where this manager stopped.
 
-Several managers may share a journal. The one that leads hands out work; every other only watches over
-what it handed out before. No manager overwrites a change that another one made.
+Several managers may share a journal. The one that leads hands out work; the others only watch over what
+they handed out before. No manager overwrites a change that another one made.
 
-Methods that take an `owner` touch only the tasks of this owner, and all tasks for None.
+Methods that take an `owner` act only on that owner's tasks, or on all tasks if it is None.
 """
 
 import contextlib
@@ -38,13 +38,13 @@ class TaskManager:
     """Keeps every task and hands the pending ones out: higher priority first, then first come.
 
     Args:
-        journal: the journal; what is unfinished in it is taken up again.
-        settings: the bounds on silence, standstill, failures and waiting tasks.
-        name: what tells this manager from others on the same journal; a successor has the same name.
-        has_room: whether the disk has room for another task. Where it has none, tasks are refused, those that
-            were accepted wait, and an attempt that is lost does not count as a failure.
+        journal: the journal; its unfinished tasks are resumed.
+        settings: the limits on time without a report or progress, on failures and on waiting tasks.
+        name: distinguishes this manager from others on the same journal; a successor has the same name.
+        has_room: whether the disk has room for another task. If not, new tasks are refused, accepted ones
+            wait, and a lost attempt does not count as a failure.
         clock: seconds since the epoch, for the journal.
-        steady_clock: seconds since any moment, for leases and pauses: one that nobody sets.
+        steady_clock: a monotonic clock, in seconds, for leases and pauses.
     """
 
     def __init__(
@@ -75,16 +75,16 @@ class TaskManager:
             self._capacity.check(owner)
 
     def submit(self, task: Task) -> Task:
-        """Accept a task; returns the one that came with the same id or idempotency key before, if any.
+        """Accept a task; returns it, or the one submitted before with the same id or idempotency key.
 
         Raises:
-            IdempotencyKeyReused: the key came with another request before.
+            IdempotencyKeyReused: the key was used for a different request.
             QueueFull, StorageFull: see `Capacity.check`.
         """
         known = self.overview.known(task)
         if known is None:
             self._capacity.check(task.owner)
-            # Where another manager was faster, there is a task to find now.
+            # If another manager was faster, its task can be found now.
             known = self._active.add(task) or self.overview.known(task)
         assert known is not None
         check_same_request(known, task.fingerprint)
@@ -94,7 +94,7 @@ class TaskManager:
         """The next task of this engine, now processing, or None when there is nothing to do.
 
         A ticket that claimed before gets the same task again: Ray repeats a call whose answer was lost, and
-        a replica repeats one where the journal's answer was lost.
+        a replica repeats one that failed because the journal's answer was lost.
         """
         if self._active.in_doubt:
             self.refresh()
@@ -108,7 +108,7 @@ class TaskManager:
         return None
 
     def report(self, report: TaskReport) -> bool:
-        """Take note of an attempt's progress; False means that the attempt is no longer wanted."""
+        """Record an attempt's progress; False means that the attempt is no longer wanted."""
         task = self._active.attempt(report.task_id, report.attempt)
         if task is None:
             return False
@@ -124,21 +124,22 @@ class TaskManager:
             assert task is not None
             if self._finish(_as_completed(task, video)) is not None:
                 return True
-        # The call may be a repetition: the answer to an earlier one, from here or from the journal, was lost.
+        # This may be a repeated call: our answer to the first one, or the journal's, was lost.
         known = self._active.find(report.task_id)
         return known is not None and known.attempt == report.attempt and known.video == video
 
     def reject(self, task_id: str, attempt: int, error: Notice | str) -> None:
-        """The input of the attempt cannot be used: the task fails, for good."""
+        """Fail a task whose input cannot be used; it is not tried again."""
         task = self._active.attempt(task_id, attempt)
         if task is not None:
             self._finish(_as_failed(task, _as_notice(error)))
 
     def lose(self, task_id: str, attempt: int, reason: Notice | str, *, disk_full: bool = False) -> None:
-        """The machinery failed the attempt: the task waits for another, or fails after too many.
+        """End an attempt that failed, but not because of its input: the task is retried, or finally fails.
 
-        An attempt that met a full disk does not count as a failure. The task waits for room if there is still
-        none; else longer each time, until it fails, since its video may need more room than there ever is.
+        An attempt that found the disk full does not count as a failure. The task waits for room if there is
+        still none. Otherwise it pauses, longer each time, and finally fails, since its video may need more
+        room than the disk ever has.
         """
         task = self._active.attempt(task_id, attempt)
         if task is None:
@@ -153,17 +154,17 @@ class TaskManager:
             self._retry_after_failure(replace(task, failures=task.failures + 1), reason)
 
     def ticket_ended(self, ticket_id: str, reason: Notice) -> None:
-        """A ticket is over; an attempt that it still holds is lost."""
+        """A ticket has ended; an attempt that it still holds is lost."""
         if held := self._active.held_by(ticket_id):
             self.lose(held.id, held.attempt, reason)
 
     def expire(self) -> None:
-        """Give up the attempts that are silent or make no progress. To be called every second."""
+        """Give up the attempts that stopped reporting or make no progress; to be called every second."""
         for key, reason in self._leases.check(map(_key, self._active.processing())).items():
             self.lose(key.task_id, key.attempt, reason)
 
     def cancel(self, task_id: str, owner: str | None) -> TaskSnapshot:
-        """End a task that is not finished; whoever works on it is told at the next report.
+        """Cancel an unfinished task; its replica learns of it from the answer to the next report.
 
         Cancelling a cancelled task changes nothing.
 
@@ -174,29 +175,29 @@ class TaskManager:
         task = self.overview.task(task_id, owner)
         if task.status.final:
             if not task.cancelled:
-                raise TaskFinished(f"task {task_id} is {task.status.value} already", field="task_id")
+                raise TaskFinished(f"task {task_id} is already {task.status.value}", field="task_id")
             return self.overview.look(task)
         ended = self._finish(_as_failed(replace(task, cancelled=True), Notice.of("cancelled")))
-        # Where another manager was faster, there is another state to look at.
+        # If another manager was faster, the task's state has changed: look again.
         return self.cancel(task_id, owner) if ended is None else self.overview.look(ended)
 
     def remove(self, task_id: str, owner: str | None) -> None:
-        """Forget a finished task; one that is not finished, not there or another's is left as it is."""
+        """Delete a finished task; one that is unfinished, missing or another owner's is left alone."""
         with contextlib.suppress(TaskNotFound):
             self._journal.delete(self.overview.task(task_id, owner).id)
 
     def refresh(self) -> None:
-        """Stay alive for other managers on the journal, and take note of what they did."""
+        """Show the other managers on the journal that this one is alive, and read what they have changed."""
         for task in self._active.refresh(self._clock()):
-            # It was handed out by a cluster that is gone, for which the task can't be blamed. While a full
-            # disk keeps it there, the others are watched over all the same.
+            # A cluster that is gone handed it out, which is not the task's fault. If a full disk prevents
+            # this, the other tasks are watched over all the same.
             with contextlib.suppress(StorageFull):
                 self._requeue(task)
-        # A replica may still work for our predecessor: from now on it has one lease to report.
+        # A replica may still be working for our predecessor: it has one lease, from now, in which to report.
         self._leases.keep(map(_key, self._active.processing()))
 
     def hand_out(self, allowed: bool) -> None:
-        """Allow or stop handing out work; stopping puts back, uncounted, what is processing."""
+        """Allow or stop handing out work; stopping returns running tasks to the queue without a failure."""
         self._handing_out = allowed
         if not allowed:
             for task in self._active.processing():
@@ -282,6 +283,6 @@ def _as_finished(task: Task, now: float) -> Task:
     return replace(task, progress=progress, finished_at=now, webhook_at=webhook_at)
 
 
-def _as_notice(told: Notice | str) -> Notice:
+def _as_notice(reason: Notice | str) -> Notice:
     # Replicas of a release that had no notices send a sentence.
-    return told if isinstance(told, Notice) else Notice.of("text", text=told)
+    return reason if isinstance(reason, Notice) else Notice.of("text", text=reason)

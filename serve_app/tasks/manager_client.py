@@ -1,4 +1,4 @@
-"""The way to the task manager from other processes, which also starts it and replaces it by newer code."""
+"""Calls the task manager from other processes; starts it, and replaces one that runs older code."""
 
 import asyncio
 import contextlib
@@ -19,11 +19,11 @@ from serve_app.tasks.code_version import CODE_VERSION
 NAMESPACE = "echomimic"
 ACTOR_NAME = "task_manager"
 
-# Serve counts running work at the replicas then, also work whose ticket died with a manager.
+# With it, Serve counts running work at the replicas, including work whose ticket died with a manager.
 AUTOSCALING_ENVIRONMENT = {"RAY_SERVE_COLLECT_AUTOSCALING_METRICS_ON_HANDLE": "0"}
 
 _CALL_PAUSE_S = 0.5
-# Every start takes a process of its own.
+# Every start creates a process.
 _START_PAUSE_S = 3.0
 
 _JOURNAL_ERRORS = (StorageFull, JournalUnavailable)
@@ -37,13 +37,13 @@ logger = logging.getLogger("ray.serve")
 class ManagerClient:
     """Calls the manager; rides out its restarts and its replacement by newer code.
 
-    Ray does not restart an actor that could not start, as when its database is away: a manager that
-    ended so is started anew by the next call.
+    Ray does not restart an actor that could not start, for example because its database was unavailable: the
+    next call starts such a manager again.
 
     Args:
-        settings: what a manager that does not run yet is started with.
-        deployments: the same, the deployment of each engine by the engine's name.
-        timeout_s: seconds after which a call is given up; None waits for as long as it takes.
+        settings: the builder's arguments, with which the manager is started if it does not run.
+        deployments: the deployment of each engine, by the engine's name; for the start as well.
+        timeout_s: seconds after which a call is given up; None waits without limit.
     """
 
     def __init__(self, settings: Settings, deployments: Mapping[str, str], timeout_s: float | None):
@@ -52,7 +52,7 @@ class ManagerClient:
         self._actor: Any = None
 
     async def start(self) -> None:
-        """Start the manager unless there is one; whether it can start is not waited for."""
+        """Start the manager unless there is one; does not wait to see whether it can start."""
         self._actor = await asyncio.to_thread(_start_manager, *self._arguments)
 
     async def ensure(self) -> None:
@@ -61,7 +61,7 @@ class ManagerClient:
         An older release never replaces a newer manager.
 
         Raises:
-            ManagerUnavailable: it cannot start, or does not answer.
+            ManagerUnavailable: it cannot start, or does not respond.
         """
         while self._outdated(*await self.call(TaskManagerActor.identity)):
             # No drain: the journal is written through and running work is adopted by the successor.
@@ -72,17 +72,17 @@ class ManagerClient:
         """The result of a method of `TaskManagerActor`, called there.
 
         Raises:
-            ManagerUnavailable: it did not answer within `timeout_s`, or cannot start.
-            ApiError: what the method raised. Without a timeout, the start of the manager and what it cannot
-                write to its journal are repeated until they succeed.
+            ManagerUnavailable: it did not respond within `timeout_s`, or cannot start.
+            ApiError: raised by the method. Without a timeout, a manager that cannot start or cannot use its
+                journal is tried again until it can.
         """
-        # By name: of the class of an older manager Ray may know no more than the names of its methods.
+        # By name: Ray may know only the names of the methods of an older manager's class.
         _, *arguments = inspect.signature(method).bind(None, *args, **kwargs).arguments.items()
         answer: Coroutine[Any, Any, R] = self._call_until_answered(method.__name__, dict(arguments))
         try:
             return await asyncio.wait_for(answer, self._timeout_s)
         except (TimeoutError, asyncio.TimeoutError):
-            raise ManagerUnavailable("the task manager does not answer; try again in a minute") from None
+            raise ManagerUnavailable("the task manager does not respond; retry in a minute") from None
 
     async def _call_until_answered(self, method: str, arguments: Mapping[str, Any]) -> Any:
         while True:
@@ -97,7 +97,7 @@ class ManagerClient:
                 await asyncio.sleep(_CALL_PAUSE_S)
             except RayActorError as error:
                 self._actor = None
-                # Only of the one that we started ourselves do we know that there is no other.
+                # Only if we started it ourselves do we know that no other one runs.
                 await self._outlast(error, cannot_start=started and error.actor_init_failed)
 
     async def _outlast(self, error: RayActorError, *, cannot_start: bool) -> None:
@@ -107,8 +107,8 @@ class ManagerClient:
             return
         logger.error("the task manager cannot start: %s", error)
         if not self._patient:
-            # The cause has a stack trace, which is nothing for clients.
-            raise ManagerUnavailable("the task manager cannot start; the log of the service says why")
+            # The cause has a stack trace, which is not for clients.
+            raise ManagerUnavailable("the task manager cannot start; see the log of the service")
         await asyncio.sleep(_START_PAUSE_S)
 
     @property
@@ -139,6 +139,6 @@ def _start_manager(settings: Settings, deployments: Mapping[str, str]) -> Any:
 
 
 def _end_manager() -> None:
-    # Another ingress may have ended it in this moment.
+    # Another ingress may have ended it at the same moment.
     with contextlib.suppress(ValueError):
         ray.kill(ray.get_actor(ACTOR_NAME, namespace=NAMESPACE), no_restart=True)

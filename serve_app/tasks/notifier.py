@@ -1,4 +1,4 @@
-"""Sends the webhooks of tasks that have ended, again and again until they are received."""
+"""Sends the webhooks of finished tasks, and repeats them until they are received or given up."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from serve_app.task import Task, TaskSnapshot
 from serve_app.tasks.journal import Journal
 from serve_app.tasks.webhooks import WebhookFailed, deliver
 
-# Seconds between two attempts: nearly a day in all, for a receiver that is being repaired.
+# Seconds between attempts: nearly a day in all, so that a broken receiver can be repaired.
 PAUSES_S = (5, 30, 120, 600, 3600, 18_000, 43_200)
 
 # Each takes a connection, and at most `webhooks.TIMEOUT_S`.
@@ -51,7 +51,7 @@ class Notifier:
             self._under_way[task.id] = asyncio.create_task(self._attempt(task))
 
     def _due(self) -> list[Task]:
-        # The journal still has as due what is under way, and what it could not take note of.
+        # The journal still lists as due what is being sent, and what has an outcome it could not take yet.
         busy = self._under_way.keys() | self._outcomes.keys()
         free = _AT_ONCE - len(self._under_way)
         due = self._journal.webhooks_due(self._clock(), free + len(busy))
@@ -74,19 +74,19 @@ class Notifier:
                 allow_private=self._allow_private,
             )
         except Exception as error:
-            # Unforeseen errors too: the message would be sent again every second, without an end.
+            # Unforeseen errors too: otherwise the message would be sent again every second, for ever.
             return _put_off(task, now, error)
         return replace(task, webhook_at=None)
 
     def _note(self, outcome: Task) -> bool:
-        """Journal the outcome of an attempt; returns whether the journal has it now."""
+        """Write the outcome of an attempt to the journal; returns whether that succeeded."""
         self._outcomes[outcome.id] = outcome
         try:
-            # Where another manager changed the task first, its change stays.
+            # If another manager changed the task first, its change stays.
             self._journal.save(outcome)
         except Exception as error:
             logger.warning(
-                "task %s: the outcome of its webhook cannot be journalled now (%s)", outcome.id, error
+                "task %s: the journal cannot record the outcome of its webhook now (%s)", outcome.id, error
             )
             return False
         del self._outcomes[outcome.id]
@@ -109,8 +109,8 @@ def _put_off(task: Task, now: float, error: Exception) -> Task:
 
 
 def _message(task: Task) -> bytes:
-    """The form that Standard Webhooks recommends, around what `GET /task` answers."""
-    # Its links need a key, where keys are needed: a message may lie about for a day.
+    """The answer of `GET /task` in the form that Standard Webhooks recommends."""
+    # Its links are not signed, so they need a key if the service does: a message may lie around for a day.
     answer = TaskResponse.of(TaskSnapshot(task, queue_position=None, eta_seconds=None), sign_url=str)
     data = answer.model_dump(mode="json")
     message = {"type": f"task.{task.status.value}", "timestamp": data["finished_at"], "data": data}

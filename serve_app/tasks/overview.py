@@ -1,4 +1,4 @@
-"""What is asked about tasks: how they stand, and which request they came from. Changes nothing."""
+"""Answers questions about tasks: their state, and the request they came from. Changes nothing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from serve_app.tasks.journal import Journal
 
 @dataclass(frozen=True)
 class Overview:
-    """Looks at the tasks of one manager and its journal.
+    """Looks up the tasks of one manager, in memory and in its journal.
 
     Args:
         journal: knows every task.
-        active: knows more about the unfinished ones.
+        active: knows the latest about the unfinished ones.
         forecast: how long tasks take.
         clock: seconds since the epoch.
     """
@@ -27,7 +27,7 @@ class Overview:
     clock: Callable[[], float]
 
     def task(self, task_id: str, owner: str | None) -> Task:
-        """The task with this id, if it is this owner's; anybody's for None.
+        """The task with this id, if it belongs to this owner; with None as owner, any task.
 
         Raises:
             TaskNotFound: there is no such task, or it is another owner's.
@@ -38,7 +38,7 @@ class Overview:
         return task
 
     def snapshot(self, task_id: str, owner: str | None) -> TaskSnapshot:
-        """The task as it stands.
+        """The current state of a task.
 
         Raises:
             TaskNotFound: see `task`.
@@ -46,13 +46,13 @@ class Overview:
         return self.look(self.task(task_id, owner))
 
     def page(self, owner: str | None, status: TaskStatus | None, cursor: int | None, limit: int) -> TaskPage:
-        """Tasks as they stand, newest first.
+        """The current state of tasks, newest first.
 
         Args:
             owner: whose tasks; None for everybody's.
             status: only those with this status; None for all.
             cursor: where another page ended; None begins with the newest.
-            limit: at most so many.
+            limit: the maximum number of tasks.
         """
         found = self.journal.newest(owner=owner, status=status, before=cursor, limit=limit + 1)
         snapshots = tuple(self.look(self.active.current(task)) for task in found[:limit])
@@ -63,14 +63,14 @@ class Overview:
         return self.active.counts()
 
     def knows(self, owner: str | None, idempotency_key: str | None) -> bool:
-        """Whether this owner submitted a task with this key; never without a key."""
+        """Whether this owner has submitted a task with this key; False without a key."""
         return self._with_key(owner, idempotency_key) is not None
 
     def repeated(self, owner: str | None, idempotency_key: str, fingerprint: str) -> Task | None:
         """The task that this owner submitted with this key, if there is one.
 
         Raises:
-            IdempotencyKeyReused: it was another request.
+            IdempotencyKeyReused: the key was used for a different request.
         """
         known = self._with_key(owner, idempotency_key)
         if known is not None:
@@ -78,11 +78,11 @@ class Overview:
         return known
 
     def known(self, task: Task) -> Task | None:
-        """The task that was submitted before with the same id or the same owner and key, if there is one."""
+        """The task submitted before with the same id, or with the same owner and key, if there is one."""
         return self.active.find(task.id) or self._with_key(task.owner, task.idempotency_key)
 
     def look(self, task: Task) -> TaskSnapshot:
-        """This task with its place in the queue and the time it takes."""
+        """This task with its place in the queue and its estimated time."""
         position = self.active.position(task)
         eta = self.forecast.eta(task, position, self.active.processing(), self.clock())
         return TaskSnapshot(task, position, eta)

@@ -9,7 +9,7 @@ from serve_app.task import Task
 class TaskQueue:
     """Ids of tasks in the order in which they start: higher priority first, then first come.
 
-    A client that polls asks for a place in the queue, so that finding one must not walk it.
+    Clients that poll ask for their place in the queue, so finding it must not take a walk through the queue.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class TaskQueue:
         return (task_id for _, _, task_id in self._keys)
 
     def add(self, task: Task) -> None:
-        """Put a task in its place; one that is there stays there."""
+        """Put a task in its place, unless it is there already."""
         index, found = self._locate(task)
         if not found:
             self._keys.insert(index, _key(task))
@@ -34,7 +34,7 @@ class TaskQueue:
             del self._keys[index]
 
     def position(self, task: Task) -> int | None:
-        """1 for the task that starts next; None if this one is not there."""
+        """The place of a task: 1 for the one that starts next; None if it is not in the queue."""
         index, found = self._locate(task)
         return index + 1 if found else None
 

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Callable
 
-# An attempt gives its own part of the disk back when it ends, and one that started at once would run into the
-# same. Four hours in all, for an operator to make room.
+# An attempt frees its own part of the disk when it ends, and one that started at once would fill it again.
+# Nearly four hours in all, for an operator to make room.
 FULL_DISK_PAUSES_S = (30, 120, 600, 1800, 3600, 7200)
 
 
@@ -12,8 +12,8 @@ class Retries:
     """The pauses between the attempts at a task.
 
     Args:
-        max_failures: attempts lost to the machinery after which a task is given up.
-        clock: seconds since any moment; one that nobody sets.
+        max_failures: number of failures of the machinery after which a task is given up.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, max_failures: int, clock: Callable[[], float]):
@@ -27,15 +27,15 @@ class Retries:
         return self._not_before.get(task_id, float("-inf")) <= self._clock()
 
     def allows_failures(self, failures: int) -> bool:
-        """Whether a task may be tried again after so many failures of the machinery."""
+        """Whether a task may be tried again after this number of failures of the machinery."""
         return failures < self._max_failures
 
     def pause_after_failure(self, task_id: str, failures: int) -> None:
-        """Let a task wait after its latest failure: 1 s after the first, doubled with each."""
+        """Let a task wait after its latest failure: 1 s after the first, doubling with each further one."""
         self._not_before[task_id] = self._clock() + 2.0 ** (failures - 1)
 
     def allows_full_disk(self, task_id: str) -> bool:
-        """Whether a task may be tried again once more after a full disk."""
+        """Whether a task may be tried once more after a full disk."""
         return self._full_disks[task_id] < len(FULL_DISK_PAUSES_S)
 
     def pause_after_full_disk(self, task_id: str) -> None:
@@ -44,6 +44,6 @@ class Retries:
         self._full_disks[task_id] += 1
 
     def forget(self, task_id: str) -> None:
-        """A task is finished."""
+        """Forget the pauses of a finished task."""
         self._not_before.pop(task_id, None)
         del self._full_disks[task_id]

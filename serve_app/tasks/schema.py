@@ -1,9 +1,9 @@
-"""The tables of the task journal, and the way from those of earlier releases.
+"""The tables of the task journal, and the migrations from those of earlier releases.
 
 Two numbers go with a journal: the version of its schema, and the lowest version that a release must know to
-work with it. While a step only adds what a release need not know (tables, and columns that may be NULL or
-have a default), releases of both versions can use the journal. A step after which they can't raises
-`MINIMUM_READER` to its own version.
+work with it. As long as a step only adds what a release need not know (tables, and columns that may be NULL
+or have a default), releases of both versions can use the journal. Any other step raises `MINIMUM_READER` to
+its own version.
 """
 
 import itertools
@@ -53,11 +53,11 @@ tasks = sa.Table(
     sa.Column("webhook_at", sa.Float, index=True),
     sa.Column("started_at", sa.Float),
     sa.Column("finished_at", sa.Float, index=True),
-    # Warnings and error as data; NULL where a release wrote them that had sentences only.
+    # Warnings and error as data; NULL if they were written by a release that had only sentences.
     sa.Column("notices", sa.JSON(none_as_null=True)),
 )
 
-# Every manager that uses this journal; `epoch` rises in the order in which they came.
+# Every manager that uses this journal; the newer a manager, the higher its `epoch`.
 managers = sa.Table(
     "managers",
     _metadata,
@@ -66,7 +66,7 @@ managers = sa.Table(
     sa.Column("alive_until", sa.Float, nullable=False),
 )
 
-# Two owners may use the same key, and without API keys there is one owner, who has no name.
+# Two owners may use the same key, and without API keys there is a single owner, without a name.
 sa.Index(
     "ix_tasks_owner_idempotency_key",
     sa.func.coalesce(tasks.c.owner, ""),
@@ -74,7 +74,7 @@ sa.Index(
     unique=True,
 )
 
-# What leads from version 1 to 2, from 2 to 3, and so on; never changed once released.
+# The migrations from version 1 to 2, from 2 to 3, and so on; never changed once released.
 _STEPS = (
     (
         "CREATE TABLE managers (name VARCHAR(64) NOT NULL PRIMARY KEY, epoch INTEGER NOT NULL UNIQUE, "
@@ -108,7 +108,7 @@ def migrate(connection: sa.Connection) -> None:
     """Bring a journal of any earlier release, or an empty database, to the schema of this one.
 
     Raises:
-        RuntimeError: the journal was written by a newer release, and needs one.
+        RuntimeError: a newer release wrote the journal, and this one cannot use it.
     """
     _version.create(connection, checkfirst=True)
     found = connection.execute(sa.select(_version.c.version)).scalar_one_or_none()
@@ -119,11 +119,11 @@ def migrate(connection: sa.Connection) -> None:
         _step_forward(connection, found)
     elif found > SCHEMA_VERSION:
         _check_readable(connection, found)
-    # Otherwise without a write, for which a full disk has no room.
+    # Otherwise nothing is written: a full disk has no room for it.
 
 
 def _step_forward(connection: sa.Connection, found: int) -> None:
-    # First of all: with this Python's sqlite3 begins the transaction that makes the steps one.
+    # This comes first because it makes Python's sqlite3 begin a transaction, which then covers all steps.
     connection.execute(_version.update().values(version=SCHEMA_VERSION))
     for statement in itertools.chain(*_STEPS[found - 1 :]):
         connection.execute(sa.text(statement))

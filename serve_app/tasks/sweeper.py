@@ -10,8 +10,8 @@ from serve_app.storage.base import Storage
 from serve_app.task import Task
 from serve_app.tasks.journal import Journal
 
-# Files that no row names may belong to a request that is being received. They are written within
-# seconds, and the task manager is waited for no longer than half a minute.
+# Files of a task without a row may belong to a request that is being received. They are written within
+# seconds, and the request waits no longer than half a minute for the task manager.
 SETTLING_S = 600.0
 
 _BATCH = 200
@@ -21,7 +21,7 @@ logger = logging.getLogger("ray.serve")
 
 @dataclass(frozen=True)
 class Sweeper:
-    """Sweeps a storage by what the journal says; tasks that are not finished are left alone.
+    """Sweeps a storage as the journal says; unfinished tasks are left alone.
 
     Args:
         journal: the journal.
@@ -40,8 +40,8 @@ class Sweeper:
     def sweep(self) -> None:
         """Remove what has expired. Blocks for as long as the files take.
 
-        A file that cannot be removed now keeps no other from being removed. Files go first, and those of a
-        task before its row: a full disk has no room to write down that a row is gone.
+        A file that cannot be removed now does not keep others from being removed. Files go first, and those
+        of a task before its row: a full disk has no room to record that a row is gone.
         """
         try:
             self._sweep_files()

@@ -1,8 +1,8 @@
 """Tickets: what waits in Serve's queues in place of the tasks.
 
 For every task that could start, one ticket waits in the queue of the engine's deployment. It carries
-nothing but its id: the replica that gets it claims the best task of that moment. So Serve's own
-autoscaler sees the depth of the queue, and the order is the manager's.
+nothing but its id: the replica that gets it claims the best task of that moment. This way Serve's own
+autoscaler sees the length of the queue, while the manager decides the order.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ async def _work(deployment: str, ticket_id: str) -> None:
 
 
 class Tickets:
-    """Keeps at least as many tickets waiting as tasks could start.
+    """Keeps at least one ticket waiting for each task that could start.
 
     Args:
-        manager: has the tasks, and is told when a ticket ends.
+        manager: has the tasks, and is notified when a ticket ends.
         deployments: the deployment of each engine, by the engine's name.
-        work: has a replica of this deployment work on this ticket, and returns when it is done.
+        work: sends a ticket to a deployment, and returns when the replica that got it is done with it.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Tickets:
         self._deployments = deployments
         self._work = work
         self._waiting: dict[str, set[str]] = {engine: set() for engine in deployments}
-        # The event loop itself holds its tasks only weakly.
+        # The event loop keeps only weak references to its tasks.
         self._followed: set[asyncio.Task[None]] = set()
 
     def issue(self) -> None:
@@ -57,7 +57,7 @@ class Tickets:
                 following.add_done_callback(self._followed.discard)
 
     def arrived(self, ticket_id: str) -> None:
-        """A replica has this ticket, which no longer waits."""
+        """A replica has this ticket, so it no longer waits."""
         for tickets in self._waiting.values():
             tickets.discard(ticket_id)
 

@@ -38,7 +38,7 @@ def test_it_makes_a_video_keeps_serving_and_ends_everything_it_started_in_ten_se
     assert video.read_bytes()[4:8] == b"ftyp"
     told = log.read_text()
     assert "153 frames, 512×512, made by the preview engine on cpu" in told
-    assert told.count("Starting the service (it does not answer)\n") == 1
+    assert told.count("Starting the service (it does not respond yet)\n") == 1
     assert "\r" not in told
 
 
@@ -54,4 +54,4 @@ def test_a_taken_port_is_told_before_anything_starts(free_demo_port):
     with socket.create_server(("127.0.0.1", int(DEFAULT_URL.rsplit(":", 1)[1]))):
         done = run_demo()
     assert done.returncode == 1
-    assert f"something listens on {DEFAULT_URL} already" in done.stderr
+    assert f"another program already listens on {DEFAULT_URL}" in done.stderr

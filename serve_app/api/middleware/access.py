@@ -24,7 +24,7 @@ _HOW = f"send it as 'Authorization: Bearer KEY' or as '{KEY_HEADER}: KEY'"
 class AccessMiddleware:
     """Refuses requests without a valid API key or signed URL, before their body is read.
 
-    The routes get the caller of the others from `caller_of`.
+    For accepted requests, the routes get the caller from `caller_of`.
 
     Args:
         keys: the valid API keys.

@@ -55,6 +55,6 @@ class CrossOriginMiddleware:
         segments = scope.get("path", "").split("/")[1:]
         if len(segments) not in (1, 2) or segments[0] not in self._open_routes:
             return False
-        # A preflight asks for another method.
+        # A preflight is an OPTIONS request that names the method of the actual request.
         method = Headers(scope=scope).get("access-control-request-method", scope["method"])
         return method in _OPEN_METHODS

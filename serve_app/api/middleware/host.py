@@ -11,7 +11,7 @@ from serve_app.errors import HostNotAllowed
 
 
 class HostMiddleware:
-    """Refuses requests for hosts that are not ours: protects against DNS rebinding by web pages.
+    """Refuses requests for hosts that are not ours, which protects against DNS rebinding by web pages.
 
     Args:
         allowed_hosts: host names without a port; "*" allows every name.

@@ -50,7 +50,7 @@ class TestTheFile:
 
     def test_a_name_has_one_key(self, file):
         file.add("alice", admin=False)
-        with pytest.raises(ConfigError, match="'alice' has a key already"):
+        with pytest.raises(ConfigError, match="'alice' already has a key"):
             file.add("alice", admin=True)
         assert [key.admin for key in file.read()] == [False]
 

@@ -100,7 +100,7 @@ class TestCancel:
     def test_a_finished_task_cannot_be_cancelled(self, manager):
         manager.submit(new_task("a"))
         finish(manager)
-        with pytest.raises(TaskFinished, match="completed already"):
+        with pytest.raises(TaskFinished, match="already completed"):
             manager.cancel("a", owner=None)
         assert state(manager, "a").status is TaskStatus.COMPLETED
 
