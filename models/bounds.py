@@ -15,8 +15,8 @@ class Bounds:
 
     Attributes:
         memory: bytes of address space, on Linux.
-        cpu_seconds: processor time, on Linux; None for a process that runs as long as it is given work.
-        seconds: wall-clock time, on every system; more than `cpu_seconds`, because a machine can be busy.
+        cpu_seconds: processor time, on Linux; None for a process that runs for as long as it is given work.
+        seconds: wall-clock time, on every system; more than `cpu_seconds`, because the machine may be busy.
     """
 
     memory: int
@@ -26,7 +26,7 @@ class Bounds:
 
 @contextmanager
 def bounded(process: "Popen[bytes]", bounds: Bounds) -> Iterator["Bounded"]:
-    """Apply limits to a process that was just started; it has ended when the context is left."""
+    """Apply limits to a process that was just started; leaving the context kills it."""
     _limit(process, bounds)
     watch = Bounded(process)
     try:
@@ -59,7 +59,7 @@ class Bounded:
 
     @property
     def exceeded(self) -> bool:
-        """Whether it was killed for exceeding its limits; known once it was waited for.
+        """Whether it was killed for exceeding its limits; meaningful only after waiting for it to end.
 
         A kill by the system's out-of-memory killer looks the same as too much processor time.
         """
@@ -81,7 +81,7 @@ def _limit(process: "Popen[bytes]", bounds: Bounds) -> None:
 
     for kind, most in (
         (resource.RLIMIT_AS, bounds.memory),
-        # Soft and hard alike: on the signal of the soft limit ffmpeg ends as if the file were complete.
+        # Soft and hard limit are equal: on the soft limit's signal, ffmpeg ends as if the file were complete.
         (resource.RLIMIT_CPU, bounds.cpu_seconds),
         (resource.RLIMIT_CORE, 0),
     ):

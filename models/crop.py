@@ -1,8 +1,9 @@
-"""Where to cut the square that an engine animates, and which part of it is face.
+"""Where to cut out the square that an engine animates, and which part of it is face.
 
 Pixel arithmetic only; knows nothing of files or of how a face is found. The rounding is that of EchoMimic's
 inference script (antgroup/echomimic, infer_audio2vid_acc.py), so that the same face box gives the same crop.
-Unlike there, a face that touches the border keeps its mask, and a rectangle outside the image gives a crop.
+Unlike in that script, a face that touches the border keeps its mask, and a rectangle outside the image still
+gives a crop.
 """
 
 from dataclasses import dataclass
@@ -28,12 +29,12 @@ class Box:
         return self.y1 - self.y0
 
     def dilated(self, ratio: float) -> "Box":
-        """Grown by `ratio` of its width to the left and to the right, of its height upwards and downwards."""
+        """Grown by `ratio` of its width on the left and right, and of its height at the top and bottom."""
         dx, dy = int(self.width * ratio), int(self.height * ratio)
         return Box(self.x0 - dx, self.y0 - dy, self.x1 + dx, self.y1 + dy)
 
     def clamped(self, width: int, height: int) -> "Box":
-        """The part inside a `width` × `height` image; the nearest pixel where there is none."""
+        """The part inside a `width` × `height` image; if there is none, the nearest pixel."""
         x0, y0 = min(max(self.x0, 0), width - 1), min(max(self.y0, 0), height - 1)
         return Box(x0, y0, max(min(self.x1, width), x0 + 1), max(min(self.y1, height), y0 + 1))
 

@@ -1,4 +1,4 @@
-"""What every engine is: a scene in, frames out."""
+"""The protocol of every engine: a scene in, frames out."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class Scene:
     Attributes:
         portrait: the cropped portrait, `params.height` × `params.width`.
         speech: all of it; it lasts at least `frame_count / params.fps` seconds.
-        params: the numbers.
-        frame_count: frames the video will have, 2 or more.
+        params: the parameters.
+        frame_count: how many frames the video will have, 2 or more.
     """
 
     portrait: Portrait
@@ -34,7 +34,7 @@ class Control:
     """How the caller follows an engine, and how it stops it.
 
     Attributes:
-        progress: called with the share of the work that is done, 0 to 1, never falling.
+        progress: called with the share of the work that is done, 0 to 1, which never decreases.
         should_stop: True once the caller wants no more frames.
     """
 
@@ -56,11 +56,11 @@ class Engine(Protocol):
     def frames(self, scene: Scene, control: Control) -> Iterator[np.ndarray]:
         """Yield exactly `scene.frame_count` frames, in order, in blocks.
 
-        `control.stop_if_asked` is called at least once a block (a window of the diffusion).
+        `control.stop_if_asked` is called at least once per block (of the diffusion: per window).
 
         Yields:
-            uint8 RGB arrays [n, height, width, 3], n ≥ 1. Each belongs to the caller, who still reads it (to
-            encode it) while the next is made: its memory must not be used again.
+            uint8 RGB arrays [n, height, width, 3], n ≥ 1. Each belongs to the caller, which still reads it
+            (to encode it) while the next one is made: its memory must not be reused.
 
         Raises:
             Cancelled: the caller asked to stop.
@@ -69,7 +69,7 @@ class Engine(Protocol):
         ...
 
     def check_device(self) -> None:
-        """Have the device compute something, however little; called from any thread, also beside `frames`.
+        """Make the device compute something tiny; may be called from any thread, also while `frames` runs.
 
         Raises:
             RuntimeError: the device stopped responding; no later call will succeed.

@@ -1,8 +1,8 @@
 """Everything that can go wrong between two uploads and a finished video.
 
 GenerationError
-├── ExplainedError       the user is told why, by a notice
-│   ├── InputError       what the user sent: final, another attempt cannot help
+├── ExplainedError       has a notice that explains it to the user
+│   ├── InputError       the user's input is at fault; another attempt cannot help
 │   │   ├── ImageError       the reference image
 │   │   ├── AudioError       the audio file
 │   │   └── ParameterError   one of the numbers
@@ -10,7 +10,7 @@ GenerationError
 │   ├── EncodingError    ffmpeg could not write the video
 │   └── DiskFull         the disk has no room for the video
 ├── CheckpointError      the diffusion engine's weights are missing or broken
-└── Cancelled            somebody asked to stop
+└── Cancelled            the caller asked to stop
 """
 
 from models.notices import Notice, Value
@@ -21,14 +21,14 @@ class GenerationError(Exception):
 
 
 class ExplainedError(GenerationError):
-    """There will be no video, and the user can be told why.
+    """There will be no video, for a reason that can be explained to the user.
 
     Args:
         code: which error it is, a name in `models.notices.CATALOGUE`.
-        values: what its sentence needs.
+        values: the values in its sentence.
 
     Attributes:
-        notice: the same, as it goes into the task.
+        notice: code and values, as they go into the task.
     """
 
     def __init__(self, code: str, /, **values: Value):
@@ -44,12 +44,12 @@ class InputError(ExplainedError):
 
     Args:
         code: as in `ExplainedError`.
-        values: and `field`, the name of the request's field at fault, unless the class has it.
+        values: as in `ExplainedError`, with `field`, the request's field at fault, unless the class sets it.
 
     Attributes:
-        message: what is wrong, with the value, in words the user can act on.
+        message: what is wrong, with the value, so that the user can act on it.
         field: the name of the request's field at fault.
-        allowed: what would have been accepted, where that can be said.
+        allowed: what would have been accepted, if that can be said.
     """
 
     field = ""
@@ -74,19 +74,19 @@ class AudioError(InputError):
 
 
 class ParameterError(InputError):
-    """A parameter is outside what the engine can do."""
+    """A parameter has a value that the engine does not support."""
 
 
 class CheckpointError(GenerationError):
-    """A file of weights is missing, broken, or not the one that is expected."""
+    """A weights file is missing, broken, or not the expected one."""
 
 
 class OutOfMemory(ExplainedError):
-    """The device's memory holds nothing of any size; another program may be holding it."""
+    """The device's memory is too small even for the smallest video; another program may be using it."""
 
 
 class EncodingError(ExplainedError):
-    """ffmpeg failed or wrote another number of frames than promised."""
+    """ffmpeg failed, or the number of frames is wrong."""
 
 
 class DiskFull(ExplainedError):
@@ -94,4 +94,4 @@ class DiskFull(ExplainedError):
 
 
 class Cancelled(GenerationError):
-    """`should_stop` said so; nothing was published."""
+    """`should_stop` returned True; nothing was published."""

@@ -13,48 +13,48 @@ from PIL import Image
 
 from models.crop import Box
 
-FACE_MESH = 468  # landmarks; ten more for the irises follow
-OUTER_EYE_CORNERS = (33, 263)  # to the left and to the right in the image
+FACE_MESH = 468  # number of landmarks; ten more, for the irises, follow
+OUTER_EYE_CORNERS = (33, 263)  # the left and the right one in the image
 
 # Side of the images given to the networks, whose own inputs are 128 to 192 pixels: twice that is enough. They
-# shrink images without filtering, so that a larger one would be aliased.
+# shrink images without filtering, so a larger one would be aliased.
 VIEW_SIDE = 384
 
 # Faces that fill the photo, or are cut by its border, are found if there is some black around it.
-BORDER = 0.5  # of the photo's longer side, shared by both ends
+BORDER = 0.5  # of the photo's longer side, half of it at each end
 
 # The detectors miss faces smaller than about a tenth of the picture (measured on pasted faces of 30 to 400
-# pixels): if the whole photo shows none, search windows of a half, then of a quarter of it.
+# pixels): if none is found in the whole photo, windows of half its size are searched, then of a quarter.
 WINDOW_DIVISORS = (2, 4)
-SMALLEST_WINDOW = 64  # a tenth of less would be a face of a few pixels
+SMALLEST_WINDOW = 64  # in a smaller one, a tenth would be a face of a few pixels
 
-# The mesh is read from crops of several sizes and averaged: a single reading moves by 0.3 % of the face's
-# height with the crop, the mean of three by half of that.
+# The mesh is read from crops of several sizes and averaged: a single reading shifts with the crop by 0.3 % of
+# the face's height, the mean of three by half of that.
 CROP_MARGINS = (0.7, 1.0, 1.3)  # of the detected box, added to its larger side
 
-# MediaPipe's default of 0.5 finds faces in stones and coins once many windows are searched; real faces, down
-# to 60 pixels in a photo of 1600, score 0.73 and more.
+# With MediaPipe's default of 0.5, faces are found in stones and coins once many windows are searched; real
+# faces, down to 60 pixels in a photo of 1600, score at least 0.73.
 MIN_CONFIDENCE = 0.65
 
-# How MTCNN's box lies around the mesh's hull, in hull widths and heights (the face's own upright frame):
-# fitted to the eleven boxes of tests/data/face_boxes_astronaut.json.
+# Where MTCNN's box lies relative to the mesh's hull, in hull widths and heights (in the face's own upright
+# frame), fitted to the eleven boxes of tests/data/face_boxes_astronaut.json.
 SIDE_INSET = 0.026
 TOP_OUTSET = 0.075
 BOTTOM_INSET = 0.041
 # facenet-pytorch's MTCNN cuts its windows off at the image border but scales its answer as if it had not, so
-# that the part of a box beyond the border comes out about this many times as long (same fit, two boxes).
+# the part of a box beyond the border comes out about this many times as long (same fit, two boxes).
 BEYOND_BORDER = 2.3
 
 
 def find_faces(photo: Image.Image) -> list[np.ndarray]:
-    """Find every face, the largest first; small ones are searched for only if there is no larger one.
+    """Find every face, the largest first; small faces are searched for only if there are no larger ones.
 
     Args:
         photo: an RGB image.
 
     Returns:
-        For each face its landmarks, float32 [478, 3], in pixels of `photo` (edges at whole numbers; z in the
-        same unit, negative towards the viewer). Landmarks of a face that is cut off lie outside the photo.
+        The landmarks of each face, float32 [478, 3], in pixels of `photo` (edges at whole numbers; z in the
+        same unit, negative towards the viewer). If a face is cut off, some of them lie outside the photo.
     """
     with _open_networks() as networks:
         for windows in _searches(photo):
@@ -69,7 +69,7 @@ def find_faces(photo: Image.Image) -> list[np.ndarray]:
 
 
 def face_box(landmarks: np.ndarray, width: int, height: int) -> Box:
-    """The box that MTCNN would draw around this face in a `width` × `height` photo; it may reach outside.
+    """The box that MTCNN would draw around this face in a `width` × `height` photo; it may extend beyond it.
 
     MTCNN's boxes do not grow when a head tilts, so the box is measured along the face's own axes and put
     upright around the same centre.
@@ -93,7 +93,7 @@ def _stretched_beyond_border(low: np.ndarray, high: np.ndarray, size: np.ndarray
 
 
 def _searches(photo: Image.Image) -> Iterator[list[Box]]:
-    """Windows to search, list after list, until one shows a face."""
+    """Lists of windows to search, one list after another, until one of them shows a face."""
     whole = Box(0, 0, *photo.size)
     side = max(photo.size)
     if side >= SMALLEST_WINDOW:
@@ -121,7 +121,7 @@ def _extent(face: np.ndarray) -> float:
 
 
 def _look(photo: Image.Image, window: Box) -> tuple[Image.Image, int]:
-    """A window of the photo, black where it reaches outside, and how many times smaller it was made."""
+    """A window of the photo, black where it extends beyond it, and the factor by which it was reduced."""
     reduction = max(window.width // VIEW_SIDE, 1)
     view = Image.new("RGB", (-(-window.width // reduction), -(-window.height // reduction)))
     inside = window.clamped(photo.width, photo.height)
@@ -164,7 +164,7 @@ class _Networks:
         return [Box(*np.round(origin + corner * scale).astype(int).tolist()) for corner in corners]
 
     def landmarks(self, photo: Image.Image, box: Box) -> np.ndarray | None:
-        """The face in the box; None unless the mesh finds one at every margin: in texture it rarely does."""
+        """The face in the box; None unless the mesh finds one at every margin, which is rare in texture."""
         readings = []
         for margin in CROP_MARGINS:
             faces = self._read_meshes(photo, _square_around(box, margin))

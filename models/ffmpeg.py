@@ -1,4 +1,4 @@
-"""One run of ffmpeg, and how it may read what a user sent. Knows nothing of frames or samples."""
+"""One run of ffmpeg, and how it may read a user's file. Knows nothing of frames or samples."""
 
 import re
 from collections import deque
@@ -13,18 +13,18 @@ from models.bounds import Bounded, Bounds, bounded
 from models.notices import Notice
 
 # Demuxers by ffmpeg's own names: WAV, AIFF, Core Audio, MP3, M4A and MP4, OGG, FLAC, WebM, ADTS AAC and AMR.
-# None of them opens other files; playlists (concat, hls, dash), which do, are what this list keeps out.
+# None of them opens other files; this list keeps out playlists (concat, hls, dash), which do.
 AUDIO_DEMUXERS = "wav,aiff,caf,mp3,mov,ogg,flac,matroska,aac,amr"
 
-# Largest allocation in bytes; a legitimate one is at most a packet.
+# Largest single allocation in bytes; a legitimate one is at most a packet.
 MAX_ALLOCATION = 64 * 2**20
 
-# A filter: timestamps are ignored, both for the engine's samples and for the video's sound, so that the n-th
-# sample is the same moment in both.
+# A filter that ignores timestamps, used both for the engine's samples and for the video's sound, so that the
+# n-th sample is the same moment in both.
 FROM_ZERO = "asetpts=N/SR/TB"
 
 _PREFIX = re.compile(r"^(\[[^\]]*\] *)*(Error opening (input|output .*): )?")
-# Follow the line that has the reason, and name our files.
+# Lines that follow the one with the reason, and that name our files.
 _CONSEQUENCE = re.compile(
     r"Error opening (input|output) file(s:| )|Error parsing options|Failed to set value|To ignore"
 )
@@ -32,8 +32,8 @@ _LINES_KEPT = 20
 
 
 def sound_input(path: Path) -> list[str]:
-    """Arguments that read the first audio stream of a user's file, and no other file whatever it says."""
-    # Of a damaged file, whatever can be decoded is used.
+    """Arguments that read a user's file as sound, and no other file whatever its content says."""
+    # Whatever can be decoded of a damaged file is used.
     return [
         # Every thread takes address space, which is limited, and ffmpeg starts one per core.
         "-threads",
@@ -57,8 +57,8 @@ def run_ffmpeg(arguments: list[str], *, stdin: int = DEVNULL, stdout: int = DEVN
 
     Args:
         arguments: what follows the program's name.
-        stdin: `subprocess.PIPE` to write to `Ffmpeg.stdin`, else there is nothing to read.
-        stdout: `subprocess.PIPE` to read from `Ffmpeg.stdout`, else it is dropped.
+        stdin: `subprocess.PIPE` to write to `Ffmpeg.stdin`; by default there is nothing to read.
+        stdout: `subprocess.PIPE` to read from `Ffmpeg.stdout`; by default the output is dropped.
     """
     import imageio_ffmpeg
 
@@ -93,7 +93,7 @@ class Ffmpeg:
         return self._process.stdout
 
     def bounded(self, bounds: Bounds) -> AbstractContextManager[Bounded]:
-        """Hold it to bounds while in the context; it is ended when that is left."""
+        """Apply bounds while in the context; leaving it ends ffmpeg."""
         return bounded(self._process, bounds)
 
     def end(self) -> None:
@@ -111,11 +111,11 @@ class Ffmpeg:
 
     @property
     def words(self) -> str:
-        """The reason ffmpeg gave, without its line prefix; "" when it said nothing."""
+        """The reason that ffmpeg gave, without its line prefix; "" if it gave none."""
         return next((line for line in self._lines if not _CONSEQUENCE.match(line)), "")
 
     def complaint(self, code: int) -> str | Notice | None:
-        """Why it ended with this exit code, in its own words where it said any; None where all went well."""
+        """Why it ended with this exit code, in ffmpeg's own words if there are any; None if all went well."""
         return self.words or (Notice.of("ffmpeg_ended", exit_code=code) if code else None)
 
     def said(self, *parts: str) -> str:

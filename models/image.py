@@ -12,8 +12,8 @@ from models.errors import ImageError
 from models.image_decoder import MAX_PIXELS, PIXELS
 from models.notices import Notice
 
-# Measured: of the images that are accepted, 64 megapixels of animated WebP with transparency need most
-# memory, 1.3 GiB, and a PNG takes longest, 3.3 s.
+# Measured: of the images that are accepted, 64 megapixels of animated WebP with transparency need the most
+# memory, 1.3 GiB, and a PNG takes the longest, 3.3 s.
 BOUNDS = Bounds(memory=2 * 2**30, cpu_seconds=20, seconds=60)
 
 _ROOT = Path(__file__).parent.parent
@@ -24,7 +24,7 @@ def check_image(path: Path) -> None:
     """Refuse an image that `load_image` could not read.
 
     Raises:
-        ImageError: as `load_image`.
+        ImageError: see `load_image`.
     """
     _decode(path)
 
@@ -33,9 +33,9 @@ def load_image(path: Path) -> Image.Image:
     """The first frame of an image, upright, RGB; transparent parts are white.
 
     Raises:
-        ImageError: empty, not one of the decoder's `FORMATS` by its content, over `MAX_PIXELS` (according to
-            its header, before anything is decoded), damaged, or with more than 16 bits a channel; or decoding
-            it exceeds `BOUNDS`.
+        ImageError: it is empty, not one of the decoder's `FORMATS` by its content, over `MAX_PIXELS` (by its
+            header, before anything is decoded), damaged, or has more than 16 bits per channel; or decoding it
+            exceeds `BOUNDS`.
     """
     size, pixels = _decode(path, PIXELS)
     return Image.frombytes("RGB", size, pixels)
@@ -44,7 +44,7 @@ def load_image(path: Path) -> Image.Image:
 def _decode(path: Path, *options: str) -> tuple[tuple[int, int], bytes]:
     """The size that the decoder reports and, if requested, the pixels."""
     command = [sys.executable, "-m", "models.image_decoder", str(path.absolute()), *options]
-    # With `-m`, modules are looked for in the working directory first.
+    # With `-m`, Python looks for modules in the working directory first.
     with (
         Popen(command, cwd=_ROOT, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL) as process,
         bounded(process, BOUNDS) as watch,
@@ -64,11 +64,11 @@ def _decode(path: Path, *options: str) -> tuple[tuple[int, int], bytes]:
 
 
 def _size(header: bytes) -> tuple[int, int]:
-    told = json.loads(header)
-    if "error" in told:
-        error = Notice.from_json(told["error"])
+    reported = json.loads(header)
+    if "error" in reported:
+        error = Notice.from_json(reported["error"])
         raise ImageError(error.code, **dict(error.values))
-    width, height = int(told["width"]), int(told["height"])
+    width, height = int(reported["width"]), int(reported["height"])
     if width * height > MAX_PIXELS:  # the decoder checks this, unless the image has hijacked it
         raise ImageError("image_far_too_large")
     return width, height

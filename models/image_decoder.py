@@ -1,7 +1,7 @@
-"""The program that decodes an image, alone in a process: python -m models.image_decoder PATH [--pixels]
+"""The program that decodes an image in a separate process: python -m models.image_decoder PATH [--pixels]
 
-Prints one line of JSON, `{"width", "height"}` or `{"error"}`, the notice; with `--pixels`, RGB bytes follow.
-Hostile files attack decoders; in a process of its own a decoder harms nothing else. `models.image` starts it.
+Prints one line of JSON, `{"width", "height"}` or `{"error"}` (a notice); with `--pixels`, RGB bytes follow.
+Hostile files attack decoders; in a separate process they harm nothing else. `models.image` starts it.
 """
 
 import json
@@ -45,7 +45,7 @@ def decode(path: Path, *, draft: bool) -> Image.Image:
         draft: decode a JPEG at an eighth of its size, which is enough to see whether it can be decoded.
 
     Raises:
-        ImageError: as `models.image.load_image`.
+        ImageError: see `models.image.load_image`.
     """
     if not path.stat().st_size:
         raise ImageError("image_empty")
@@ -98,7 +98,7 @@ def _check_header(image: Image.Image) -> None:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit grey, which Pillow would clip instead of scaling, brought to 8 bits; anything else as it is."""
+    """A 16-bit grey image, which Pillow would clip instead of scaling, as 8 bits; any other one unchanged."""
     if not image.mode.startswith("I;16"):
         return image
     return image.convert("I").point([value >> 8 for value in range(2**16)], "L")

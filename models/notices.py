@@ -1,7 +1,7 @@
-"""What a user is told about a video, as data: a code and its values, from which the sentence follows.
+"""Warnings and errors about a video as data: a code and its values, from which the sentence follows.
 
-Whoever writes a user interface translates by code; `CATALOGUE` has the English. Codes are part of the REST
-API: they are added to, never renamed.
+User interfaces translate by code; `CATALOGUE` has the English. Codes are part of the REST API: new ones are
+added, but none is ever renamed.
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ Value = Union[str, int, float, "Notice"]
 
 @dataclass(frozen=True)
 class Template:
-    """The English of a code; names in braces are values, in the form that `str.format` knows.
+    """The English text of a code, with values in braces, formatted by `str.format`.
 
     Attributes:
-        message: what is so, or what is wrong.
-        allowed: what would have been accepted, where that can be said.
+        message: what the user should know.
+        allowed: what would have been accepted, if that can be said.
     """
 
     message: str
@@ -27,12 +27,12 @@ class Template:
 
 
 _IMAGES = f"JPEG, PNG, WebP, BMP, TIFF or GIF, at most {MAX_IMAGE_MEGAPIXELS} megapixels"
-_SOUNDS = "WAV, MP3, M4A, OGG, FLAC or WebM with sound in it"
+_SOUNDS = "WAV, MP3, M4A, OGG, FLAC or WebM with an audio stream"
 
 CATALOGUE: Mapping[str, Template] = {
     # Errors in the reference image.
     "image_empty": Template("the reference image is an empty file", _IMAGES),
-    "image_unreadable": Template("the reference image is not an image that can be read", _IMAGES),
+    "image_unreadable": Template("the reference image cannot be read as an image", _IMAGES),
     "image_damaged": Template("the reference image is damaged: {reason}", _IMAGES),
     "image_too_large": Template(
         "the reference image is too large: {width}×{height} pixels, {megapixels:.0f} megapixels", _IMAGES
@@ -41,22 +41,22 @@ CATALOGUE: Mapping[str, Template] = {
         f"the reference image is too large: over {MAX_IMAGE_MEGAPIXELS} megapixels", _IMAGES
     ),
     "image_too_deep": Template(
-        "the reference image has 32 bits a channel; save it with 8", "8 or 16 bits a channel"
+        "the reference image has 32 bits per channel; save it with 8", "8 or 16 bits per channel"
     ),
     "image_too_slow": Template("the reference image takes too long to decode", _IMAGES),
     "image_needs_memory": Template("the reference image takes too much memory to decode", _IMAGES),
     "image_broke_decoder": Template(
-        "the reference image cannot be decoded: it broke the decoder (code {exit_code})", _IMAGES
+        "the reference image cannot be decoded: it crashed the decoder (code {exit_code})", _IMAGES
     ),
     "face_required": Template(
         "no face was found in {field}; the preview engine needs one",
         "a photo of one face, seen from the front, well lit and not covered",
     ),
     # Errors in the audio file.
-    "audio_empty": Template("the audio file is an empty file", _SOUNDS),
+    "audio_empty": Template("the audio file is empty", _SOUNDS),
     "audio_undecodable": Template("the audio file cannot be decoded: {reason}", _SOUNDS),
-    "audio_not_accepted": Template("the audio file is of a kind that is not accepted", _SOUNDS),
-    "audio_without_sound": Template("the audio file has no sound in it", _SOUNDS),
+    "audio_not_accepted": Template("the format of the audio file is not accepted", _SOUNDS),
+    "audio_without_sound": Template("the audio file contains no sound", _SOUNDS),
     "audio_too_slow": Template("the audio file takes too long to decode", _SOUNDS),
     "audio_too_long": Template("the audio lasts more than {hours} hours", "at most {hours} hours"),
     "audio_too_short": Template(
@@ -71,7 +71,7 @@ CATALOGUE: Mapping[str, Template] = {
         "{field} is {value}, but must be a multiple of {multiple}", "multiples of {multiple}"
     ),
     "context_frames_too_many": Template(
-        "context_frames is {value}, but the model knows at most {most} positions in time", "1 to {most}"
+        "context_frames is {value}, but the model supports at most {most} frames per window", "1 to {most}"
     ),
     "context_overlap_too_large": Template(
         "context_overlap is {value}, but windows of {context_frames} frames can share at most {most}",
@@ -82,16 +82,16 @@ CATALOGUE: Mapping[str, Template] = {
         "{context_frames} frames; {fits} would fit",
         "{fits}",
     ),
-    # Errors of the machine, of which a task that failed has the last as its reason.
+    # Failures of an attempt; a task that failed has the last one as its reason.
     "out_of_memory": Template(
         "the memory of {device} is too small for {width} × {height} pixels with windows of "
         "{context_frames} frames, and for anything smaller; another program may be using it"
     ),
     "encoding_failed": Template("ffmpeg could not write the video: {reason}"),
     "disk_full": Template("ffmpeg could not write the video: {reason}"),
-    "frame_count_wrong": Template("{promised} frames were promised, {count} came"),
+    "frame_count_wrong": Template("the engine made {count} frames instead of {promised}"),
     "video_unreadable": Template("the video that ffmpeg wrote cannot be read: {reason}"),
-    "frames_lost": Template("{written} frames were written, the video holds {count}"),
+    "frames_lost": Template("{written} frames were written, but the video has {count}"),
     "ffmpeg_ended": Template("ffmpeg ended with code {exit_code}"),
     "no_report": Template("no report for {seconds:g} s"),
     "no_progress": Template("no progress for {seconds:g} s"),
@@ -99,8 +99,8 @@ CATALOGUE: Mapping[str, Template] = {
     "replica_failed": Template("its replica failed"),
     "replica_without_result": Template("its replica ended without a result"),
     "device_lost": Template("{device} stopped responding"),
-    "unexpected_error": Template("an unexpected error; the log of the engine's replica has more"),
-    # How a task failed otherwise.
+    "unexpected_error": Template("an unexpected error; see the log of the engine's replica"),
+    # Other reasons for which a task failed.
     "gave_up": Template(
         "the service failed {failures} times while making this video; the last time: {reason}"
     ),
@@ -127,7 +127,7 @@ CATALOGUE: Mapping[str, Template] = {
         "the audio lasts {audio_seconds:.1f} s; the video was cut to {video_seconds:.1f} s "
         "because length is {length} frames"
     ),
-    # The words of a release that had no codes.
+    # A sentence from a release that had no codes.
     "text": Template("{text}"),
 }
 
@@ -138,9 +138,8 @@ class Notice:
 
     Attributes:
         code: what it is, a name in `CATALOGUE` or in that of a newer release.
-        values: what there is to say of this case, by name, in the order of the names. A value that is itself
-            a notice is the reason for this one. An error in the input has the name of the request's field
-            under "field".
+        values: the details, sorted by name. A value that is itself a notice is the reason for this one. An
+            error in the input has the name of the request's field under "field".
     """
 
     code: str
@@ -153,7 +152,7 @@ class Notice:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Notice":
-        """What `as_json` made into data."""
+        """A notice from the data that `as_json` made."""
         values = {
             name: cls.from_json(value) if isinstance(value, dict) else value
             for name, value in data["values"].items()
@@ -161,7 +160,7 @@ class Notice:
         return cls.of(data["code"], **values)
 
     def as_json(self) -> dict[str, Any]:
-        """Code and values, of types that JSON knows."""
+        """Code and values, as types that JSON has."""
         values = {
             name: value.as_json() if isinstance(value, Notice) else value for name, value in self.values
         }
@@ -169,7 +168,7 @@ class Notice:
 
     @property
     def field(self) -> str:
-        """The name of the request's field at fault; "" where none is."""
+        """The name of the request's field at fault; "" if none is."""
         return str(dict(self.values).get("field", ""))
 
     @property
@@ -180,13 +179,13 @@ class Notice:
 
     @property
     def allowed(self) -> str | None:
-        """What would have been accepted, where that can be said."""
+        """What would have been accepted, if that can be said."""
         template = CATALOGUE.get(self.code)
         return self._filled(template.allowed) if template and template.allowed else None
 
     @property
     def text(self) -> str:
-        """All of it as one sentence."""
+        """Field, message and what is allowed, as one sentence."""
         text, allowed = self.message, self.allowed
         if self.field and self.code in CATALOGUE:
             text = f"{self.field}: {text}"
@@ -196,13 +195,13 @@ class Notice:
         return self.text
 
     def _filled(self, template: str) -> str | None:
-        """None where another release gave this code other values."""
+        """The filled template; None if another release gave this code different values."""
         try:
             return template.format(**dict(self.values))
         except (LookupError, ValueError, TypeError):
             return None
 
     def _spelled_out(self) -> str:
-        """Readable at least, for a code that a newer release has added."""
+        """A readable form of a code that a newer release has added."""
         values = ", ".join(f"{name}: {value}" for name, value in self.values)
         return self.code.replace("_", " ") + (f" ({values})" if values else "")

@@ -1,6 +1,6 @@
-"""The numbers of one video, as the user asked for them, and what they may be.
+"""The parameters of one video, as the user requested them, and their limits.
 
-Every limit of a request stands here once: the form, the documentation and the engines derive theirs. Knows
+Every limit of a request is defined here once: form, documentation and engines derive theirs from it. Knows
 nothing of files, faces or networks.
 """
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GenerationParams:
-    """The numbers of one video; `LIMITS` has their ranges, and the defaults are those of the REST contract.
+    """The parameters of one video, with the defaults of the REST contract; `LIMITS` has their ranges.
 
-    An engine ignores what has no meaning for it (the preview has no `cfg`).
+    An engine ignores parameters that do not apply to it (the preview has no `cfg`).
     """
 
     width: int = 512  # pixels
@@ -29,12 +29,12 @@ class GenerationParams:
 
 @dataclass(frozen=True)
 class Range:
-    """What a number may be.
+    """The allowed values of a number.
 
     Attributes:
-        least: the smallest that is allowed.
-        most: the largest that is allowed.
-        multiple_of: what it must be a multiple of; None for any number in between.
+        least: the smallest allowed value.
+        most: the largest allowed value.
+        multiple_of: what it must be a multiple of; None if any value in between is allowed.
     """
 
     least: int
@@ -42,7 +42,7 @@ class Range:
     multiple_of: int | None = None
 
 
-_SIDE = Range(128, 1024, multiple_of=2**3)  # the diffusion's autoencoder halves a side three times
+_SIDE = Range(128, 1024, multiple_of=2**3)  # the diffusion model's autoencoder halves a side three times
 
 _DILATION = Range(0, 1)  # at 1 the box is three times as wide and high
 
@@ -51,17 +51,17 @@ _DILATION = Range(0, 1)  # at 1 the box is three times as wide and high
 class Limits:
     """The range of each number in `GenerationParams`, under its name.
 
-    Those without a comment are the REST contract's, with no reason but that.
+    Those without a comment are taken from the REST contract, without a further reason.
     """
 
     width: Range = _SIDE
     height: Range = _SIDE
-    length: Range = Range(2, 5000)  # one frame is no motion, and the diffusion network can't make it
+    length: Range = Range(2, 5000)  # one frame has no motion, and the diffusion network can't make it
     seed: Range = Range(0, 2**32 - 1)  # in a request, -1 draws one of them
     facemask_dilation_ratio: Range = _DILATION
     facecrop_dilation_ratio: Range = _DILATION
     context_frames: Range = Range(1, 32)  # positions in the table of EchoMimic's motion modules
-    context_overlap: Range = Range(0, 10)  # and fewer than `context_frames`: others would never advance
+    context_overlap: Range = Range(0, 10)  # and less than `context_frames`, or windows would never advance
     cfg: Range = Range(0, 10)  # up to 1 there is no guidance
     steps: Range = Range(1, 100)
     fps: Range = Range(1, 60)
@@ -69,8 +69,8 @@ class Limits:
 
 LIMITS = Limits()
 
-# The hungriest image of this size takes 1.3 GiB to decode; `models.image` has the bound.
+# The most demanding image of this size takes 1.3 GiB to decode; `models.image` has the bound.
 MAX_IMAGE_MEGAPIXELS = 64
 
-# A few megabytes of FLAC can hold weeks of silence; nobody waits for those to be decoded.
+# A few megabytes of FLAC can hold weeks of silence, which would take too long to decode.
 MAX_AUDIO_HOURS = 4

@@ -1,4 +1,4 @@
-"""The one way from two uploads to a video, whatever the engine. Knows nothing of tasks, Ray or HTTP."""
+"""From two uploads to a video, the same way for every engine. Knows nothing of tasks, Ray or HTTP."""
 
 import math
 from collections import deque
@@ -20,7 +20,7 @@ from models.progress import Progress, Stage
 from models.speech import SAMPLE_RATE, Speech, load_speech
 from models.video import VideoFormat, VideoWriter, open_video
 
-# Shares of the whole job; what is left after generating is for closing the file.
+# The progress reached after each stage, as a share of the whole job; the rest is for completing the file.
 PREPARED = 0.05
 GENERATED = 0.98
 
@@ -42,16 +42,16 @@ def generate_video(
     Args:
         engine: makes the frames.
         reference_image: the uploaded portrait.
-        audio_file: the uploaded speech; the video lasts as long, but has at most `params.length` frames.
-        output: where the MP4 goes; there is no file unless it is complete.
-        params: the numbers.
+        audio_file: the uploaded speech; the video is as long, but has at most `params.length` frames.
+        output: where the MP4 goes; no file is left there unless it is complete.
+        params: the parameters.
         on_progress: called for every step, in the calling thread.
         should_stop: called at least once per block of frames.
 
     Raises:
         InputError: the image, the audio or a parameter cannot be used.
         EncodingError: ffmpeg could not write the video.
-        DiskFull, OSError: there is no room for it, or for the decoded speech, which lies beside it.
+        DiskFull, OSError: there is no room for the video, or for the decoded speech, which is kept beside it.
         Cancelled: `should_stop` returned True.
     """
     report = _Reporter(on_progress)
@@ -81,7 +81,7 @@ def generate_video(
 
 @dataclass(frozen=True)
 class _Material:
-    """What an engine works on, and what there is to say about it."""
+    """What an engine works on, and the notices about it."""
 
     portrait: Portrait
     speech: Speech
@@ -90,7 +90,7 @@ class _Material:
 
 
 class _Reporter:
-    """Keeps the latest `Progress` and reports every change of it."""
+    """Keeps the latest `Progress` and reports every change to it."""
 
     def __init__(self, on_progress: Callable[[Progress], None]):
         self._on_progress = on_progress
@@ -121,7 +121,7 @@ def _prepare(
 
 
 def _frame_count(speech: Speech, params: GenerationParams) -> int:
-    """Every frame that the audio covers to its end, at most `length`."""
+    """How many frames the audio covers completely, at most `length`."""
     covered = _covered_frames(speech, params.fps)
     if covered < LIMITS.length.least:
         needed = math.ceil(1000 * LIMITS.length.least / params.fps) / 1000
@@ -149,7 +149,7 @@ def _written_beside(
 ) -> Generator[int, None, None]:
     """Write each block while the engine makes the next; yields the number of frames generated so far.
 
-    An error on either side stops the other: the engine makes no further block, and the encoder keeps no file.
+    An error on either side stops the other: the engine makes no more blocks, and no file is kept.
     """
     generated = 0
     writing: deque[Future[None]] = deque()

@@ -1,4 +1,4 @@
-"""From an image to the square crop, face mask and landmarks an engine works on."""
+"""From an image to the square crop, face mask and landmarks that an engine works on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class Portrait:
         image: uint8 RGB [height, width, 3], the square crop around the face, resized.
         mask: uint8 [height, width], 255 inside the dilated face box, 0 outside, in between on its edge.
         landmarks: float32 [478, 3], MediaPipe's face mesh in pixels of `image` (edges at whole numbers, so
-            the first pixel's centre is at 0.5; z in pixels of its width, negative towards the viewer); where
-            the crop or the photo cuts the face they lie outside. None when no face was found.
+            the first pixel's centre is at 0.5; z in pixels of its width, negative towards the viewer). Where
+            the crop or the photo cuts the face off, they lie outside. None if no face was found.
         notices: what the user should know about how the image was read.
     """
 
@@ -33,14 +33,14 @@ class Portrait:
 
 
 def load_portrait(path: Path, params: GenerationParams) -> Portrait:
-    """Read the image and cut out the face that will speak: the largest.
+    """Read the image and cut out the face that will speak, which is the largest.
 
     Args:
         path: the image, whatever its name.
         params: `width`, `height`, `facecrop_dilation_ratio` and `facemask_dilation_ratio` are used.
 
     Raises:
-        ImageError: as `models.image.load_image`.
+        ImageError: see `models.image.load_image`.
     """
     photo = load_image(path)
     faces = find_faces(photo)
@@ -64,7 +64,7 @@ def mask_pixels(face: Box, side: int) -> np.ndarray:
 
 
 def _resized(square: np.ndarray, params: GenerationParams) -> np.ndarray:
-    """Bilinear without antialiasing, as the model's authors resize and so as it was trained."""
+    """Bilinear without antialiasing, as the model's authors resize, and therefore as it was trained."""
     import cv2
 
     return cv2.resize(square, (params.width, params.height), interpolation=cv2.INTER_LINEAR)

@@ -1,4 +1,4 @@
-"""How far a video is. Knows nothing of who makes it or who asks."""
+"""How far a video has progressed. Knows nothing of who makes it or who asks."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -7,7 +7,7 @@ from models.notices import Notice
 
 
 class Stage(str, Enum):
-    """What is being done about a video that is not finished."""
+    """The stage that an unfinished video is in."""
 
     QUEUED = "queued"
     PREPARING = "preparing"
@@ -17,15 +17,15 @@ class Stage(str, Enum):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a video is.
+    """How far a video has progressed.
 
     Attributes:
-        stage: what is being done; None once there is nothing left to do.
-        fraction: of the whole job, 0 to 1, never falling.
+        stage: the current stage; None once there is nothing left to do.
+        fraction: share of the whole job that is done, 0 to 1; never decreases.
         frames_generated: frames the engine has handed over.
         frames_requested: frames the video will have; None until the audio is read.
         audio_seconds: how long the audio file lasts; None until it is read.
-        notices: what the user should know, complete once `frames_requested` is.
+        notices: what the user should know; complete once `frames_requested` is known.
     """
 
     stage: Stage | None = Stage.QUEUED

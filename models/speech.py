@@ -32,7 +32,8 @@ class Speech:
     """The decoded speech.
 
     Attributes:
-        samples: int16 mono [n] at `SAMPLE_RATE`, the whole file; memory-mapped, so that hours take no memory.
+        samples: int16 mono [n] at `SAMPLE_RATE`, the whole file; memory-mapped, so that hours of it take no
+            memory.
         notices: what the user should know about how the file was read.
     """
 
@@ -41,7 +42,7 @@ class Speech:
 
     @property
     def duration(self) -> float:
-        """Seconds of the whole file."""
+        """Duration of the whole file in seconds."""
         return len(self.samples) / SAMPLE_RATE
 
     def beginning(self, seconds: float) -> np.ndarray:
@@ -58,12 +59,12 @@ def check_audio(path: Path) -> None:
     """Refuse a file that `load_speech` could not read, by decoding its first half second.
 
     Raises:
-        AudioError: empty, no audio format we accept by its content, damaged from the start, without
-            sound, or beyond `CHECK_BOUNDS`.
+        AudioError: it is empty, by its content not in an accepted format, damaged from the start or without
+            sound, or decoding it exceeds `CHECK_BOUNDS`.
     """
     with _decoder(path, CHECKED_SECONDS, CHECK_BOUNDS) as (ffmpeg, watch):
-        heard = len(ffmpeg.stdout.read())
-        _conclude(heard, ffmpeg, watch)
+        decoded = len(ffmpeg.stdout.read())
+        _conclude(decoded, ffmpeg, watch)
 
 
 def load_speech(path: Path, should_stop: Callable[[], bool], folder: Path | None = None) -> Speech:
@@ -72,23 +73,23 @@ def load_speech(path: Path, should_stop: Callable[[], bool], folder: Path | None
     Args:
         path: the audio file, whatever its name.
         should_stop: called once per decoded second.
-        folder: where to keep the samples; by default where the system keeps temporary files.
+        folder: where to keep the samples; by default the system's folder for temporary files.
 
     Raises:
-        AudioError: as `check_audio`, longer than `MAX_SECONDS`, or beyond `LOAD_BOUNDS`.
+        AudioError: see `check_audio`; also if it is longer than `MAX_SECONDS` or exceeds `LOAD_BOUNDS`.
         Cancelled: `should_stop` returned True.
         OSError: there is no room for the samples, 115 MB per hour.
     """
-    # A file without a name, which vanishes with the last array that maps it.
+    # A file without a name, which disappears with the last array that maps it.
     with TemporaryFile(dir=folder) as decoded:
         with _decoder(path, MAX_SECONDS + 1, LOAD_BOUNDS) as (ffmpeg, watch):
             for block in _blocks(ffmpeg, should_stop):
                 decoded.write(block)
-            heard = decoded.tell() // BYTES_PER_SAMPLE
-            complaint = _conclude(heard, ffmpeg, watch)
+            count = decoded.tell() // BYTES_PER_SAMPLE
+            complaint = _conclude(count, ffmpeg, watch)
         decoded.flush()
-        samples = np.memmap(decoded, dtype="<i2", mode="r", shape=(heard,))
-    duration = heard / SAMPLE_RATE
+        samples = np.memmap(decoded, dtype="<i2", mode="r", shape=(count,))
+    duration = count / SAMPLE_RATE
     if duration > MAX_SECONDS:
         raise AudioError("audio_too_long", hours=MAX_SECONDS // 3600)
     return Speech(samples, tuple(_notices(complaint, duration)))
@@ -112,13 +113,13 @@ def _blocks(ffmpeg: Ffmpeg, should_stop: Callable[[], bool]) -> Iterator[bytes]:
         yield block
 
 
-def _conclude(heard: int, ffmpeg: Ffmpeg, watch: Bounded) -> str | Notice | None:
+def _conclude(decoded: int, ffmpeg: Ffmpeg, watch: Bounded) -> str | Notice | None:
     """Wait for ffmpeg; returns its complaint, if any, and raises if nothing was decoded."""
     code = ffmpeg.wait()
     if watch.exceeded:
         raise AudioError("audio_too_slow")
     complaint = ffmpeg.complaint(code)
-    if heard:
+    if decoded:
         return complaint
     if complaint is None or "matches no streams" in ffmpeg.words:
         raise AudioError("audio_without_sound")

@@ -19,27 +19,27 @@ from models.errors import DiskFull, EncodingError, GenerationError
 from models.ffmpeg import FROM_ZERO, Ffmpeg, run_ffmpeg, sound_input
 from models.yuv import to_yuv420p
 
-# At CRF 18 the loss is hard to see; a fast preset leaves the cores to the engine. It lacks lookahead, which
-# makes a file a third as large if most of the picture stays still. The next slower preset takes half as long
-# again for a fifth less. Each key frame redraws the still background a little differently, which shows as a
-# jump, so there are few of them.
+# At CRF 18 the loss is hard to see; a fast preset leaves the cores to the engine. The preset lacks lookahead,
+# with which a file is a third as large if most of the picture stays still. The next slower preset takes 1.5
+# times as long and saves a fifth. Each key frame redraws the still background a little differently, which is
+# visible as a jump, so there are few of them.
 LOOKAHEAD = ["-mbtree", "1", "-rc-lookahead", "10"]
 # As many as x264 uses on two cores, on any machine: each needs memory, which is limited.
 THREADS = ["-threads", "3"]
 X264 = ["-c:v", "libx264", "-preset", "superfast", *LOOKAHEAD, "-crf", "18", "-g", "600", *THREADS]
-# What `to_yuv420p` produces; without it players guess from the size of the picture.
+# The colour space that `to_yuv420p` produces; if it is not stated, players guess it from the picture's size.
 BT709 = "setparams=colorspace=bt709:range=tv:color_primaries=bt709:color_trc=bt709"
 # Whole numbers, because the AAC encoder fails on a NaN.
 TO_AAC = "aformat=sample_fmts=s32:channel_layouts=mono|stereo"
 # At this bit rate the fast coder preserves speech better than the default one, in half the time.
 AAC = ["-c:a", "aac", "-aac_coder", "fast", "-b:a", "192k"]
 
-# The C library's words, in which ffmpeg says why it could not write.
+# The C library's messages, with which ffmpeg says why it could not write.
 DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
-# It also decodes the user's file. Measured: 1.05 GiB for noise at 1024 × 1024, the largest frame size. There
-# is no time limit, because it takes as long as the engine; if it hangs, the task makes no progress, which is
-# noticed.
+# The encoder also decodes the user's sound. Measured: 1.05 GiB for noise at 1024 × 1024, the largest frame
+# size. There is no time limit, because it takes as long as the engine; if it hangs, the task makes no
+# progress, which is noticed.
 ENCODE_BOUNDS = Bounds(memory=2 * 2**30)
 
 
@@ -60,17 +60,17 @@ class VideoFormat:
 
 @contextmanager
 def open_video(path: Path, video: VideoFormat, sound: Path, engine: str) -> Iterator["VideoWriter"]:
-    """A video to write frames to; when the context is left it is complete, or there is no file at all.
+    """A video to write frames to; after the context it is complete, or there is no file at all.
 
     Args:
-        path: where it goes; the name may have any suffix.
+        path: where to write it; the name may have any suffix.
         video: the format; exactly `frame_count` frames must be written.
         sound: the uploaded audio file, used from its start to the end of the video, then silence.
         engine: named in the video's metadata, which says that it is AI-generated.
 
     Raises:
-        EncodingError: ffmpeg failed, was killed or exceeded `ENCODE_BOUNDS`, or another number of frames
-            was written than promised.
+        EncodingError: ffmpeg failed, was killed or exceeded `ENCODE_BOUNDS`, or the number of frames written
+            is not `frame_count`.
         DiskFull: there is no room for the video.
     """
     try:
@@ -86,7 +86,7 @@ def open_video(path: Path, video: VideoFormat, sound: Path, engine: str) -> Iter
 
 
 class VideoWriter:
-    """Hands frames to ffmpeg; made by `open_video`."""
+    """Passes frames to ffmpeg; made by `open_video`."""
 
     def __init__(self, ffmpeg: Ffmpeg, video: VideoFormat):
         self._ffmpeg = ffmpeg
@@ -97,8 +97,8 @@ class VideoWriter:
         """Append frames, uint8 RGB [n, height, width, 3].
 
         Raises:
-            EncodingError: ffmpeg is gone, or these are more frames than promised.
-            DiskFull: ffmpeg is gone because there is no room.
+            EncodingError: ffmpeg has ended, or there are more frames than `frame_count`.
+            DiskFull: ffmpeg has ended because there is no room.
         """
         if frames.dtype != np.uint8 or frames.shape[1:] != (self._video.height, self._video.width, 3):
             raise ValueError(f"frames {frames.dtype} {frames.shape} do not fit {self._video}")
@@ -112,7 +112,7 @@ class VideoWriter:
             raise self._failure() from error
 
     def finish(self) -> None:
-        """Wait until ffmpeg has completed the file; raises EncodingError also where frames are missing."""
+        """Wait until ffmpeg has completed the file; raises EncodingError if it fails or lacks frames."""
         if self._written != self._video.frame_count:
             self._fail_on_count()
         if code := self._ffmpeg.wait():
@@ -123,7 +123,7 @@ class VideoWriter:
 
     def _failure(self, code: int | None = None) -> GenerationError:
         code = code or self._ffmpeg.wait()
-        # Its first complaint may be about the sound that it reads.
+        # ffmpeg's first message may be about the sound that it reads.
         if full := self._ffmpeg.said(*DISK_FULL):
             return DiskFull("disk_full", reason=full)
         return EncodingError("encoding_failed", reason=self._ffmpeg.complaint(code) or "")
@@ -132,12 +132,12 @@ class VideoWriter:
 def _arguments(path: Path, video: VideoFormat, sound: Path, engine: str) -> list[str]:
     frames = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", f"{video.width}x{video.height}"]
     frames += ["-framerate", str(video.fps), "-i", "pipe:0"]
-    heard = f"{FROM_ZERO},{TO_AAC},apad,atrim=end={video.seconds:.6f}"
-    streams = ["-map", "0:v:0", "-vf", BT709, "-map", "1:a:0", "-af", heard]
-    # The upload's own metadata stays out: phones record where they were.
-    said = ["-map_metadata", "-1", "-map_chapters", "-1", "-metadata", f"comment={_comment(engine)}"]
+    audio_filters = f"{FROM_ZERO},{TO_AAC},apad,atrim=end={video.seconds:.6f}"
+    streams = ["-map", "0:v:0", "-vf", BT709, "-map", "1:a:0", "-af", audio_filters]
+    # The upload's own metadata is left out: phones record where they were.
+    metadata = ["-map_metadata", "-1", "-map_chapters", "-1", "-metadata", f"comment={_comment(engine)}"]
     file = ["-movflags", "+faststart", "-f", "mp4", "-y", f"file:{path}"]
-    return ["-filter_threads", "1", *frames, *sound_input(sound), *streams, *X264, *AAC, *said, *file]
+    return ["-filter_threads", "1", *frames, *sound_input(sound), *streams, *X264, *AAC, *metadata, *file]
 
 
 def _comment(engine: str) -> str:

@@ -1,16 +1,16 @@
-"""Frames as video stores them: brightness at full size, colour at half. Knows nothing of encoders."""
+"""Frames as video stores them: brightness at full size, colour at half size. Knows nothing of encoders."""
 
 import numpy as np
 
 # Shares of red and blue in brightness, Rec. ITU-R BT.709.
 RED, BLUE = 0.2126, 0.0722
-# The part of 8 bits that "limited range" uses: brightness from 16 to 235, colour differences 128 ± 112.
+# The part of the 8-bit range that "limited range" uses: brightness 16 to 235, colour differences 128 ± 112.
 BLACK, BRIGHTNESS_RANGE = 16, 219
 NEUTRAL, COLOUR_RANGE = 128, 224
 
 
 def _from_rgb() -> np.ndarray:
-    """RGB of 0 to 255 and a one, to Y, U and V of 8 bits: [3, 4]."""
+    """The matrix [3, 4] from R, G and B (0 to 255) and a constant 1 to Y, U and V of 8 bits."""
     brightness = np.array([RED, 1 - RED - BLUE, BLUE])
     blueness = (np.array([0, 0, 1]) - brightness) / (2 * (1 - BLUE))
     redness = (np.array([1, 0, 0]) - brightness) / (2 * (1 - RED))

@@ -4,6 +4,6 @@ portrait: `latents.encode` → the reference net → keys and values for the den
 speech:   `speech_features` → tokens of every video frame
 frames:   `sampler`, from noise to latents over a ring of `windows` → `latents.decode`
 
-`engine` is the way in, `pipeline` the sequence of these stages, `memory` finds out what fits on the device,
-`compiled` makes kernels for one size. `networks/` holds what computes, `weights/` what fills it.
+`engine` is the entry point, `pipeline` the sequence of these stages; `memory` finds out what fits on the
+device, `compiled` makes kernels for one size. `networks/` defines the networks, `weights/` loads them.
 """

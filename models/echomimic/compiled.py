@@ -1,8 +1,8 @@
-"""Kernels made for these networks and one size of picture, by torch.compile.
+"""Kernels that torch.compile makes for these networks and one picture size.
 
-Knows nothing of tasks. The kernels fit any number of windows and frames. (On the CPU, where 16 pictures and
-more are convolved differently, they fit the numbers on the same side of 16 as in the warm-up.) For another
-width or height the networks run uncompiled, so that no task ever waits for a compiler.
+Knows nothing of tasks. The kernels fit any number of windows and frames. (On the CPU, where 16 or more
+pictures are convolved differently, they fit only numbers on the same side of 16 as in the warm-up.) For
+another width or height the networks run uncompiled, so that no task ever waits for a compiler.
 """
 
 from collections.abc import Callable
@@ -20,8 +20,8 @@ def compile_networks(networks: Networks, warm_up: Callable[[], object]) -> None:
     """Compile the denoiser and the VAE's decoder, in place.
 
     Args:
-        networks: with their weights.
-        warm_up: runs them on the sizes they are to be compiled for.
+        networks: the networks, with their weights.
+        warm_up: runs them with the sizes for which they are to be compiled.
     """
     forwards = [
         _CompiledForward(networks.denoiser, varying=2),
@@ -33,10 +33,10 @@ def compile_networks(networks: Networks, warm_up: Callable[[], object]) -> None:
 
 
 class _CompiledForward:
-    """Takes the place of a network's `forward`.
+    """Replaces the `forward` of a network.
 
     Args:
-        network: keeps its hooks and tensors.
+        network: the network, which keeps its hooks and tensors.
         varying: how many leading dimensions of its input (and of `audio`) differ from call to call.
     """
 

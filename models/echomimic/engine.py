@@ -1,6 +1,6 @@
 """The diffusion engine: EchoMimic V1 behind the interface every engine has.
 
-Knows nothing of files but the folder its weights lie in.
+Knows nothing of files except the folder that holds its weights.
 """
 
 import os
@@ -33,7 +33,7 @@ DTYPES: dict[Precision, torch.dtype] = {
 
 
 class EchoMimicEngine:
-    """Makes a portrait speak by diffusion; its arguments are those of `Pipeline`."""
+    """Makes a portrait speak by diffusion; takes the arguments of `Pipeline`."""
 
     name = "echomimic"
 
@@ -66,8 +66,8 @@ class EchoMimicEngine:
             device: "cpu" or "cuda:0".
             variant: see `checkpoints.load`.
             precision: bf16 on CUDA and fp32 on the CPU by default.
-            architecture: what the files are expected to fit.
-            compiled: make kernels for the default size, which takes minutes; see `compile_networks`.
+            architecture: what the files must match.
+            compiled: compile kernels for the default size, which takes minutes; see `compile_networks`.
             low_memory: see `Pipeline`.
 
         Raises:
@@ -77,7 +77,7 @@ class EchoMimicEngine:
             lock.check(folder, variant)
         if device == "cpu":
             use_all_cores()
-        # Where float32 is asked for, as by the speech encoder, TensorFloat-32 is not precise enough.
+        # What runs in float32, such as the speech encoder, needs more precision than TensorFloat-32.
         torch.backends.cudnn.allow_tf32 = False
         dtype = DTYPES[precision or ("fp32" if device == "cpu" else "bf16")]
         idle = "cpu" if low_memory else device
@@ -88,11 +88,11 @@ class EchoMimicEngine:
         return engine, loaded.warnings
 
     def compile(self, params: GenerationParams) -> None:
-        """Make kernels for videos of this size, with and without guidance."""
+        """Compile kernels for videos of this size, with and without guidance."""
         pipeline = self._pipeline
 
         def warm_up() -> None:
-            # Kernels for one window or frame are others than those for any larger number.
+            # A single window or frame has other kernels than any larger number.
             for cfg, at_once in product((1.0, 2.0), (1,) if pipeline.low_memory else (1, 2)):
                 pipeline.warm_up(replace(params, cfg=cfg), at_once)
 
@@ -101,13 +101,13 @@ class EchoMimicEngine:
     def frames(self, scene: Scene, control: Control) -> Iterator[np.ndarray]:
         """Yield `scene.frame_count` frames, uint8 RGB [n, height, width, 3].
 
-        The whole video is denoised before its first frame is decoded. `control` is asked before every batch
-        of windows and before every block of frames.
+        The whole video is denoised before its first frame is decoded. `control` is consulted before every
+        batch of windows and before every block of frames.
 
         Raises:
-            ParameterError: the model cannot do this, or the device's memory is too small for it; it then
-                says what would fit.
-            OutOfMemory: the memory is too small for anything.
+            ParameterError: the model cannot do this, or the device's memory is too small for it; in the
+                latter case the error says what would fit.
+            OutOfMemory: the memory is too small even for the smallest video.
             Cancelled: the caller asked to stop.
         """
         pipeline = self._pipeline
@@ -118,22 +118,22 @@ class EchoMimicEngine:
         except RuntimeError as error:
             if not ran_out(error):
                 raise
-        # Behind the block: the error holds what filled the memory.
+        # Outside the except block, because the error keeps alive the tensors that filled the memory.
         raise too_large(pipeline.device, pipeline.architecture, scene.params, pipeline.warm_up)
 
     def check_device(self) -> None:
-        """Have the device compute something, however little, beside the work in progress.
+        """Make the device compute something tiny, in parallel to the work in progress.
 
         Raises:
             RuntimeError: it stopped responding, as CUDA does after an illegal memory access.
         """
-        # On a stream of its own: on the common one it would wait for all that is queued there.
+        # On a separate stream: on the common one it would wait for everything that is queued there.
         with torch.cuda.stream(self._side_stream):
             self._probe.add_(1).item()
 
 
 def use_all_cores() -> None:
-    """Compute on all of them, also where a scheduler such as Ray has set every library to one thread."""
+    """Compute on all CPU cores, even if a scheduler such as Ray has limited every library to one thread."""
     torch.set_num_threads(
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )

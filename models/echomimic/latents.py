@@ -1,4 +1,4 @@
-"""Between pictures and latents: the VAE of Stable Diffusion (sd-vae-ft-mse).
+"""From pictures to latents and back: the VAE of Stable Diffusion (sd-vae-ft-mse).
 
 Knows nothing of faces or time.
 """
@@ -31,12 +31,12 @@ def encode(vae: AutoencoderKL, image: np.ndarray) -> Tensor:
 
 @torch.inference_mode()
 def decode(vae: AutoencoderKL, latents: Tensor, batch: int) -> Iterator[Tensor]:
-    """Pictures from latents, some at a time.
+    """Pictures from latents, several at a time.
 
     Args:
         vae: on the device of `latents`.
         latents: [frames, 4, height / 8, width / 8].
-        batch: the maximum of pictures per forward pass.
+        batch: the maximum number of pictures per forward pass.
 
     Yields:
         float32 RGB [n, 3, height, width] within [0, 1], on the VAE's device.
@@ -47,12 +47,12 @@ def decode(vae: AutoencoderKL, latents: Tensor, batch: int) -> Iterator[Tensor]:
 
 
 def decode_latents(vae: AutoencoderKL, latents: Tensor, batch: int) -> Iterator[np.ndarray]:
-    """Decode a video block by block, one ahead of the block that is handed out.
+    """Decode a video block by block, staying one block ahead of the one that is yielded.
 
     Args:
         vae: see `decode`.
         latents: see `decode`.
-        batch: the maximum of frames per block.
+        batch: the maximum number of frames per block.
 
     Yields:
         uint8 RGB [n, height, width, 3], n ≤ `batch`.
@@ -61,7 +61,7 @@ def decode_latents(vae: AutoencoderKL, latents: Tensor, batch: int) -> Iterator[
     for pixels in decode(vae, latents, batch):
         copy = Copy(quantise(pixels))
         if before is not None:
-            yield before.wait()  # while this block is decoded
+            yield before.wait()  # while the device decodes this block
         before = copy
     if before is not None:
         yield before.wait()
@@ -73,7 +73,7 @@ def quantise(pixels: Tensor) -> Tensor:
 
 
 class Copy:
-    """Pictures on their way to the host, while the device works on the next ones.
+    """Pictures that are being copied to the host while the device works on the next ones.
 
     Args:
         pictures: uint8 [n, height, width, 3] on any device.
@@ -81,7 +81,7 @@ class Copy:
 
     def __init__(self, pictures: Tensor):
         on_cuda = pictures.is_cuda
-        # Only pinned memory can be written to while the host does something else.
+        # Only pinned memory can be written to asynchronously.
         self._host = torch.empty(pictures.shape, dtype=pictures.dtype, pin_memory=on_cuda)
         self._host.copy_(pictures.contiguous(), non_blocking=True)
         self._arrived = torch.cuda.current_stream(pictures.device).record_event() if on_cuda else None

@@ -1,6 +1,6 @@
 """What fits on the device: which networks, how much of a video at once, and which smaller video.
 
-Knows nothing of the stages of a task; a trial tells what one piece of work takes.
+Knows nothing of the stages of a task; a trial run measures what one piece of work needs.
 """
 
 import gc
@@ -16,18 +16,19 @@ from models.echomimic.windows import windows
 from models.errors import OutOfMemory, ParameterError
 from models.params import LIMITS, GenerationParams
 
-SPARED = 0.2  # of the free memory: other sizes of the same work fragment it
+SPARED = 0.2  # share of the free memory that stays free: work in other sizes fragments it
 
-PIXELS = 512 * 512  # 262144 in a picture of the default size
+PIXELS = 512 * 512  # 262,144 in a picture of the default size
 
-# Of all frames in one forward pass. On CUDA a hundred of 512² are 100 TFLOP for the denoiser: no kernel
-# launch shows beside that, and no tensor has 2³¹ elements, beyond which some kernels are slower or fail. On
-# the CPU only small pictures gain: three windows at once are 1.5 times as fast as one at 64², 1.17 at 128².
+# Pixels of all frames in one forward pass. On CUDA a hundred frames of 512² are 100 TFLOP for the denoiser:
+# next to that, kernel launches take no time, and no tensor reaches 2³¹ elements, beyond which some kernels
+# are slower or fail. On the CPU only small pictures gain: three windows at once are 1.5 times as fast as one
+# at 64², 1.17 times at 128².
 MAX_PIXELS_DENOISED = {"cuda": 96 * PIXELS, "cpu": 36 * 128 * 128}
 MAX_PIXELS_DECODED = {"cuda": 16 * PIXELS, "cpu": 128 * 128}
 
-# Sequences of one attention over time, one for every latent pixel: CUDA's grids end here in their second
-# dimension, in which fused kernels lay the batch out (pytorch/pytorch#146704).
+# Sequences of one attention over time, one for every latent pixel: this is the limit of the second dimension
+# of a CUDA grid, along which fused kernels place the batch (pytorch/pytorch#146704).
 MAX_SEQUENCES = 2**16 - 1  # 65535
 
 MIN_FRAMES = 2  # a window of one frame has no motion
@@ -35,12 +36,12 @@ STEPS_DOWN = (0.75, 0.5, 0.25)  # of the sides
 
 
 def max_windows(architecture: Architecture, params: GenerationParams, frames: int, device_type: str) -> int:
-    """Windows in one forward pass, above which more no longer pay or no longer work; 1 or more.
+    """The largest number of windows in one forward pass that still saves time and still works; at least 1.
 
     Args:
         architecture: of the networks.
         params: the numbers of the video.
-        frames: that are denoised.
+        frames: how many are denoised.
         device_type: "cuda" or "cpu".
     """
     ring = windows(frames, params.context_frames, params.context_overlap)
@@ -52,16 +53,16 @@ def max_windows(architecture: Architecture, params: GenerationParams, frames: in
 
 
 def max_decoded(params: GenerationParams, frames: int, device_type: str) -> int:
-    """Frames decoded in one forward pass, above which more no longer pay; 1 or more."""
+    """The largest number of frames decoded in one forward pass that still saves time; at least 1."""
     return max(min(MAX_PIXELS_DECODED[device_type] // (params.width * params.height), frames), 1)
 
 
 def batch_size(device: torch.device, trial: Callable[[], object], limit: int) -> int:
-    """How many pieces of work fit into the memory that is free.
+    """How many pieces of work fit into free memory.
 
     Args:
-        device: where the work is done; off CUDA `limit` is small, and there is no trial.
-        trial: does one piece; its result is dropped.
+        device: where the work is done; except on CUDA, `limit` is small and there is no trial.
+        trial: does one piece of work; its result is dropped.
         limit: see `max_windows` and `max_decoded`; 1 needs no trial.
 
     Returns:
@@ -79,18 +80,18 @@ def batch_size(device: torch.device, trial: Callable[[], object], limit: int) ->
 
 
 def fitting(free: int, cost: int, limit: int) -> int:
-    """Pieces of `cost` bytes in `free` bytes, some of them spared: 1 to `limit`."""
+    """How many pieces of `cost` bytes fit into `free` bytes, of which a share is spared: 1 to `limit`."""
     return min(max(int(free * (1 - SPARED)) // max(cost, 1), 1), limit)
 
 
 def ran_out(error: RuntimeError) -> bool:
-    """Whether an error means that the device has too little memory; libraries say it in different words."""
+    """Whether an error means that the device has too little memory; libraries word it differently."""
     words = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
     return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 def release(device: torch.device) -> None:
-    """Give back the memory that nothing refers to any more."""
+    """Free the memory that nothing refers to any more."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -98,7 +99,7 @@ def release(device: torch.device) -> None:
 
 @contextmanager
 def visiting(device: torch.device, *networks: nn.Module) -> Iterator[None]:
-    """Have networks on a device while the block runs.
+    """Keep networks on a device while the block runs.
 
     Their tensors also stay where they were, so that nothing is copied back.
     """
@@ -116,7 +117,7 @@ class Offer:
     Attributes:
         params: its numbers.
         field: which of them was made smaller.
-        words: the smaller number, as the user is told.
+        words: the smaller number, as the user sees it.
     """
 
     params: GenerationParams
@@ -125,7 +126,7 @@ class Offer:
 
 
 def smaller(params: GenerationParams, architecture: Architecture) -> Iterator[Offer]:
-    """First shorter windows, which keep the picture's size; then smaller pictures."""
+    """Offers first shorter windows, which keep the picture's size, then smaller pictures."""
     yield from _shorter_windows(params)
     yield from _smaller_pictures(params, architecture)
 
@@ -136,13 +137,13 @@ def too_large(
     params: GenerationParams,
     trial: Callable[[GenerationParams], object],
 ) -> ParameterError | OutOfMemory:
-    """The error for a video that does not fit; finds out by trials which smaller one would.
+    """The error for a video that does not fit; finds out by trial which smaller one would.
 
     Args:
         device: whose memory ran out.
         architecture: of the networks.
         params: the numbers of the video.
-        trial: takes as much memory as a video with other numbers would.
+        trial: needs as much memory as a video with the given parameters.
     """
     size = {"width": params.width, "height": params.height, "context_frames": params.context_frames}
     fits = next((offer for offer in smaller(params, architecture) if _fits(device, offer, trial)), None)

@@ -29,13 +29,13 @@ DECODING = 2.0
 
 
 class Pipeline:
-    """The stages in the order in which a task passes them.
+    """The stages, in the order in which a task passes through them.
 
     Args:
         networks: with their weights, all on one device.
         architecture: what they were built from.
-        low_memory: the networks are on the host but for the denoiser, and visit its device for their own
-            stage; one window and one frame go through a network at once.
+        low_memory: all networks but the denoiser are on the host, and visit its device only for their own
+            stage; windows and frames pass through a network one at a time.
     """
 
     def __init__(self, networks: Networks, architecture: Architecture, *, low_memory: bool = False):
@@ -45,7 +45,7 @@ class Pipeline:
         self.device = networks.denoiser.device
 
     def __call__(self, scene: Scene, control: Control) -> Iterator[np.ndarray]:
-        """Yield the frames in blocks, uint8 RGB [n, height, width, 3]; the first once all are denoised.
+        """Yield the frames in blocks, uint8 RGB [n, height, width, 3]; the first one after all are denoised.
 
         Raises:
             Cancelled: the caller asked to stop.
@@ -55,8 +55,8 @@ class Pipeline:
         control.stop_if_asked()
         conditioning = self._condition(scene)
         progress.denoising(0.0)
-        # As many frames as the published loop has tokens for. The two or three beyond the end shape the
-        # others: the noise is drawn for all frames at once, and the ring of windows closes over them.
+        # As many frames as the published loop has tokens for. The two or three beyond the end influence the
+        # others: the noise is drawn for all frames at once, and the ring of windows includes them.
         noise = prepare_latents(self.architecture, params, len(conditioning.audio))
         latents = self._denoise(conditioning, noise, params, progress.denoising)
         yield from self._decode(latents[: scene.frame_count], params, progress.decoding)
@@ -74,13 +74,13 @@ class Pipeline:
             self._decode_once(noise[:at_once].to(self.device))
 
     def window_batch(self, conditioning: Conditioning, noise: Tensor, params: GenerationParams) -> int:
-        """Windows of a video in one forward pass."""
+        """How many windows of a video go into one forward pass."""
         limit = max_windows(self.architecture, params, len(noise), self.device.type)
         window = noise[: params.context_frames]
         return self._batch_size(lambda: self._denoise_once(conditioning, window, params), limit)
 
     def frame_batch(self, latents: Tensor, params: GenerationParams) -> int:
-        """Frames of a video that are decoded in one forward pass."""
+        """How many frames of a video are decoded in one forward pass."""
         limit = max_decoded(params, len(latents), self.device.type)
         return self._batch_size(lambda: self._decode_once(latents[:1]), limit)
 
@@ -94,7 +94,7 @@ class Pipeline:
     def _denoise(
         self, conditioning: Conditioning, noise: Tensor, params: GenerationParams, on_progress: OnProgress
     ) -> Tensor:
-        """All windows and steps; window by window where the memory ends at several."""
+        """All windows and steps; one window at a time if memory runs out with several."""
         at_once = self.window_batch(conditioning, noise, params)
         task = self.networks.denoiser, conditioning, noise, params, on_progress
         try:
@@ -122,7 +122,7 @@ class Pipeline:
                 on_progress(done / len(latents))
 
     def _decoded_blocks(self, latents: Tensor, params: GenerationParams) -> Iterator[np.ndarray]:
-        """All frames; the rest one by one where the memory ends at several."""
+        """All frames; if memory runs out with several at once, the rest one by one."""
         at_once, done = self.frame_batch(latents, params), 0
         try:
             for block in decode_latents(self.networks.vae, latents, at_once):
@@ -142,7 +142,7 @@ class Pipeline:
 
     @contextmanager
     def _visit(self, *names: str) -> Iterator[None]:
-        """These networks are on the device while the block runs."""
+        """Keep these networks on the device while the block runs."""
         if not self.low_memory:
             yield
             return
@@ -165,11 +165,11 @@ def condition(networks: Networks, scene: Scene) -> Conditioning:
 
 
 def check(architecture: Architecture, params: GenerationParams, frame_count: int) -> None:
-    """Refuse what the networks cannot do.
+    """Refuse parameters that the networks cannot handle.
 
     Raises:
         ParameterError: the sides do not fit the latents, the window is longer than the position
-            table, windows overlap entirely, or a video of one frame is asked for.
+            table, windows overlap entirely, or the video would have fewer frames than the minimum.
     """
     scale = architecture.latent_scale
     for field, side in (("width", params.width), ("height", params.height)):
@@ -188,7 +188,7 @@ def check(architecture: Architecture, params: GenerationParams, frame_count: int
 
 
 class _Shares:
-    """Turns the share of a stage into the share of the whole, and stops where the caller asks for it."""
+    """Turns the share of a stage into the share of the whole job, and stops if the caller asks for it."""
 
     def __init__(self, params: GenerationParams, control: Control):
         visits = params.context_frames / (params.context_frames - params.context_overlap)

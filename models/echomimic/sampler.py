@@ -17,7 +17,7 @@ from models.echomimic.speech_features import SpeechTokens
 from models.echomimic.windows import FRAMES_PER_TURN, windows
 from models.params import GenerationParams
 
-NOISE_LIMIT = 1.5  # standard deviations; the published pipeline cuts its starting noise here
+NOISE_LIMIT = 1.5  # standard deviations; the published pipeline clips its starting noise here
 
 OnProgress = Callable[[float], None]
 
@@ -39,7 +39,7 @@ class Conditioning:
 
 @dataclass(frozen=True)
 class Step:
-    """One denoising step that has been done.
+    """The result of one denoising step.
 
     Attributes:
         model_output: float32 [frames, 4, height, width], the velocity after averaging and guidance.
@@ -53,7 +53,7 @@ class Step:
 def prepare_latents(architecture: Architecture, params: GenerationParams, frames: int) -> Tensor:
     """Noise for a whole video, float32 [frames, 4, height / 8, width / 8].
 
-    Drawn on the CPU, so that a seed means the same on every device.
+    Drawn on the CPU, so that a seed gives the same noise on every device.
     """
     generator = torch.Generator("cpu").manual_seed(params.seed)
     height, width = (exact_div(side, architecture.latent_scale) for side in (params.height, params.width))
@@ -64,8 +64,8 @@ def prepare_latents(architecture: Architecture, params: GenerationParams, frames
 def schedule(steps: int) -> DDIMScheduler:
     """DDIM (Song et al. 2020) as EchoMimic was trained: linear betas, zero terminal SNR, velocity.
 
-    Two published habits come with diffusers' class: timesteps trail (the first is 999), and each
-    step lands 1000 // steps lower, which is not always where the next one starts.
+    Two peculiarities of the published code come with diffusers' class: timesteps trail (the first is 999),
+    and each step ends 1000 // steps lower, which is not always where the next one starts.
     """
     scheduler = DDIMScheduler(
         num_train_timesteps=1000,
@@ -91,7 +91,7 @@ def denoise(
     *,
     window_batch: int,
 ) -> Tensor:
-    """Walk all the way from noise to the latents of the whole video; see `denoising_steps`."""
+    """Go all the way from noise to the latents of the whole video; see `denoising_steps`."""
     latents = noise
     for step in denoising_steps(
         denoiser, conditioning, noise, params, on_progress, window_batch=window_batch
@@ -110,19 +110,19 @@ def denoising_steps(
     *,
     window_batch: int,
 ) -> Iterator[Step]:
-    """Walk from noise to latents, step by step.
+    """Go from noise to latents, step by step.
 
     Args:
         denoiser: in any dtype; latents and averages stay float32.
         conditioning: from the same networks.
         noise: float32 [frames, 4, height, width]; its length is the video's.
-        params: steps, windows and guidance; with a `cfg` of 1 or less only the conditional half is asked.
-        on_progress: called before every forward pass with the share done, 0 to 1; what it raises ends the
-            walk.
+        params: steps, windows and guidance; with a `cfg` of 1 or less only the conditional half is computed.
+        on_progress: called before every forward pass with the share done, 0 to 1; an exception that it raises
+            ends the denoising.
         window_batch: windows per forward pass.
 
     Yields:
-        Each step as it is done, on the denoiser's device; the last one holds the result.
+        The result of each step, on the denoiser's device; the last one is that of the whole.
 
     Raises:
         ParameterError: windows overlap entirely.
@@ -135,8 +135,8 @@ def denoising_steps(
     ring = _Ring.around(latents, params, window_batch)
     for index, timestep in enumerate(timesteps):
         forward = _Forward(denoiser, conditioning, params.cfg, timestep, latents)
-        tell = _part(on_progress, index, len(timesteps))
-        velocity = ring.turned(FRAMES_PER_TURN * index).average(forward, tell)
+        report = _part(on_progress, index, len(timesteps))
+        velocity = ring.turned(FRAMES_PER_TURN * index).average(forward, report)
         (latents, *_) = scheduler.step(velocity, timestep, latents, return_dict=False)
         yield Step(velocity, latents)
     on_progress(1.0)
@@ -182,7 +182,7 @@ class _Ring:
 
     Attributes:
         batches: int64 [windows, frames] each: the windows of one forward pass.
-        visits: float32 [frames, 1, 1, 1], how many windows a frame is in.
+        visits: float32 [frames, 1, 1, 1], how many windows contain each frame.
     """
 
     batches: tuple[Tensor, ...]
@@ -198,16 +198,16 @@ class _Ring:
         return cls(frames.to(noise.device).tensor_split(forwards), visits[:, None, None, None])
 
     def turned(self, by: int) -> "_Ring":
-        """The ring of a later step, moved on by so many frames."""
+        """The ring of a later step, turned by this many frames."""
         frames = len(self.visits)
         return _Ring(tuple((batch + by) % frames for batch in self.batches), self.visits.roll(by, 0))
 
     def average(self, forward: _Forward, on_progress: OnProgress) -> Tensor:
-        """Mean over all windows a frame is in, [frames, 4, height, width]."""
+        """For each frame the mean over all windows that contain it, [frames, 4, height, width]."""
         total = torch.zeros_like(forward.latents)
         for index, batch in enumerate(self.batches):
             on_progress(index / len(self.batches))
-            # Window by window: the frames of one are distinct, so the sum has the same order on every device.
+            # Window by window: the frames of a window are distinct, so every device sums in the same order.
             for window, velocity in zip(batch, forward(batch), strict=True):
                 total[window] += velocity
         return total / self.visits

@@ -24,18 +24,18 @@ from models.speech import SAMPLE_RATE, as_floats
 # Whisper's front end (Radford et al. 2022, section 2.2)
 WINDOW = exact_div(SAMPLE_RATE * 25, 1000)  # 400 samples under one analysis window, 25 ms
 HOP = exact_div(SAMPLE_RATE * 10, 1000)  # 160 samples from one window to the next, 10 ms
-DYNAMIC_RANGE = 8.0  # powers of ten kept below the loudest moment of the whole speech
+DYNAMIC_RANGE = 8.0  # powers of ten below the loudest moment of the whole speech; what is lower is raised
 FLOOR = 1e-10
 
 SAMPLES_PER_ROW = HOP * ENCODER_STRIDE  # 320 samples per feature row
 ROWS_PER_SECOND = exact_div(SAMPLE_RATE, SAMPLES_PER_ROW)  # 50 feature rows a second
 
-ROWS_BEFORE, ROWS_AFTER = 4, 5  # around a video frame's own row
+ROWS_BEFORE, ROWS_AFTER = 4, 5  # feature rows around a video frame's own row
 
 
 @dataclass(frozen=True)
 class SpeechTokens:
-    """The tokens of each video frame; gathered when asked for, so that an hour takes only its rows' memory.
+    """The tokens of each video frame, gathered on demand, so that only the feature rows take memory.
 
     Attributes:
         features: [rows, 5, 384], 50 rows a second.
@@ -46,7 +46,7 @@ class SpeechTokens:
     rows: Tensor
 
     def __len__(self) -> int:
-        """Video frames that have tokens: two or three more than the speech lasts."""
+        """How many video frames have tokens: two or three more than the speech lasts."""
         return len(self.rows)
 
     def of(self, frames: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def log_mel(samples: np.ndarray, device: torch.device) -> Iterator[Tensor]:
         device: where to compute.
 
     Yields:
-        float32 [80, up to 3000], n // 160 frames in all. The floor follows the loudest moment of the whole
+        float32 [80, up to 3000], n // 160 frames in all. The floor depends on the loudest moment of the whole
         speech, which is therefore read twice.
     """
     loudest = torch.stack([piece.max() for piece in _log_powers(samples, device)]).max()
@@ -78,9 +78,9 @@ def speech_features(encoder: SpeechEncoder, samples: np.ndarray, rows: int) -> T
     Args:
         encoder: on any device.
         samples: int16 [n] at 16 kHz, the whole speech.
-        rows: how many to compute, at most `len(samples) // SAMPLES_PER_ROW`.
+        rows: how many rows to compute, at most `len(samples) // SAMPLES_PER_ROW`.
     """
-    # Allocated whole from the start: joining pieces would hold them twice.
+    # Allocated as a whole at the start: joining pieces would hold them twice.
     features = torch.empty(rows, AUDIO_STATES, AUDIO_CHANNELS, device=encoder.device)
     for place, mel in zip(features.split(ENCODER_ROWS), log_mel(samples, encoder.device), strict=False):
         filled = nn.functional.pad(mel, (0, ENCODER_FRAMES - mel.shape[1]))
@@ -95,7 +95,7 @@ def speech_tokens(encoder: SpeechEncoder, samples: np.ndarray, fps: int, max_fra
         encoder: on any device.
         samples: int16 [n] at 16 kHz, the whole speech.
         fps: video frames per second.
-        max_frames: the maximum of frames; there are as many as the speech has tokens for.
+        max_frames: the maximum number of frames; the speech may have tokens for fewer.
     """
     rows = rows_around(len(samples) // SAMPLES_PER_ROW, fps)[:max_frames]
     return SpeechTokens(speech_features(encoder, samples, int(rows[-1, -1]) + 1), rows.to(encoder.device))
@@ -109,7 +109,7 @@ def rows_around(count: int, fps: int) -> Tensor:
 
 
 def _frames(rows: int, fps: int) -> int:
-    """Frames up to and including the first one after the last row, as published.
+    """The number of frames up to and including the first one after the last row, as published.
 
     The rounding differs from that of the row numbers: rows per frame is a float here.
     """
@@ -129,7 +129,7 @@ def _log_powers(samples: np.ndarray, device: torch.device) -> Iterator[Tensor]:
 
 
 def _pieces(samples: np.ndarray) -> Iterator[np.ndarray]:
-    """The samples under the analysis windows of each 30 s; mirrored beyond both ends of the speech."""
+    """The samples under the analysis windows of each 30 s, mirrored beyond both ends of the speech."""
     frames = len(samples) // HOP
     for first in range(0, frames, ENCODER_FRAMES):
         last = min(first + ENCODER_FRAMES, frames) - 1

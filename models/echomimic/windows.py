@@ -5,17 +5,17 @@ Knows nothing of networks or noise.
 
 from models.errors import ParameterError
 
-FRAMES_PER_TURN = 2  # so that window borders fall on other frames in every step
+FRAMES_PER_TURN = 2  # so that window borders fall on different frames in every step
 
 
 def windows(frames: int, context: int, overlap: int) -> list[list[int]]:
     """Cover a ring of `frames` with windows.
 
-    The ring closes: the last window continues into the first frames. Where all frames fit into one window
-    there is only one.
+    The ring closes: the last window continues into the first frames. If all frames fit into one window, there
+    is only one.
 
     Args:
-        frames: in the video.
+        frames: number of frames in the video.
         context: frames per window.
         overlap: frames that neighbouring windows share.
 

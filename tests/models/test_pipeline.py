@@ -287,7 +287,7 @@ def test_an_engine_that_makes_another_number_of_frames_is_an_error(missing, gene
         def frames(self, scene, control):
             return super().frames(replace(scene, frame_count=scene.frame_count - missing), control)
 
-    with pytest.raises(EncodingError, match=f"24 frames were promised, {24 - missing} came"):
+    with pytest.raises(EncodingError, match=f"the engine made {24 - missing} frames instead of 24"):
         generate(engine=Miscounting())
     assert list(tmp_path.iterdir()) == []
 

@@ -144,7 +144,7 @@ def test_a_playlist_cannot_make_it_read_another_file(playlist, refers, name, spe
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "empty file"),
+        (b"", "is empty"),
         (b"this is not audio", "cannot be decoded: Invalid data"),
         (bytes(5000), "cannot be decoded|not accepted"),
         (b"RIFF\xff\xff\xff\xffWAVEfmt ", "cannot be decoded|no sound"),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.echomimic.networks.config import AUDIO_CHANNELS, Architecture
 
-AUDIO_GAIN = 3.0  # the audio attention enters the residual stream three times as loud as it was trained
+AUDIO_GAIN = 3.0  # the published code adds audio attention to the residual stream three times as strong
 SPATIAL_NORM_EPS = 1e-6  # Stable Diffusion's transformers; its resnets use 1e-5
 
 
@@ -46,11 +46,11 @@ class BlockContext:
     Attributes:
         time: [1, 4 × first channels], the embedded timestep.
         frames: how many consecutive batch items form one window of time.
-        audio: [batch, tokens, 384], of the conditional half only where there are two; None in a network
-            without cross-attention.
-        reference: one `KeyValue` per spatial self-attention, in the order the data meets them; None
+        audio: [batch, tokens, 384], with guidance only for the conditional half; None in a network without
+            cross-attention.
+        reference: one `KeyValue` per spatial self-attention, in the order in which the data passes them; None
             without a portrait to attend to.
-        guided: the first half of the batch is unconditional: it attends to no portrait and to silent audio.
+        guided: the first half of the batch is unconditional: it attends to silence and to no portrait.
     """
 
     time: Tensor
@@ -83,10 +83,10 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, *attended: KeyValue) -> Tensor:
         """Let each token of [batch, tokens, channels] attend to `attended`; same shape.
 
-        Several `attended` are for as many equal parts of the batch.
+        If there are several `attended`, the batch is split into that many equal parts, one for each.
 
         Raises:
-            ValueError: `attended` has another batch size, which would be broadcast.
+            ValueError: `attended` has a different batch size, which would be broadcast.
         """
         queries = self.to_q(x).chunk(len(attended))
         outputs = [self._attend(query, part) for query, part in zip(queries, attended, strict=True)]

@@ -17,7 +17,7 @@ from models.echomimic.networks.speech_encoder import SpeechEncoder
 
 @dataclass(frozen=True)
 class Networks:
-    """What a task needs; the fields are the stages in the order the data meets them."""
+    """All networks that a task needs, in the order in which the data passes them."""
 
     vae: AutoencoderKL
     reference: ReferenceNet
@@ -27,7 +27,7 @@ class Networks:
 
 
 def build(architecture: Architecture) -> Networks:
-    """Networks for inference with no particular weights; build on the meta device to have none at all."""
+    """Networks for inference, with arbitrary weights; on the meta device, with none at all."""
     networks = Networks(
         vae=_vae(architecture),
         reference=ReferenceNet(architecture),
@@ -41,7 +41,7 @@ def build(architecture: Architecture) -> Networks:
 
 
 def face_locator(architecture: Architecture) -> ControlNetConditioningEmbedding:
-    """The convolutions that tell the denoiser where the face is; ControlNet's (Zhang et al. 2023) layout."""
+    """The convolutions that show the denoiser where the face is, as in ControlNet (Zhang et al. 2023)."""
     return ControlNetConditioningEmbedding(
         conditioning_embedding_channels=architecture.channels[0],
         conditioning_channels=1,

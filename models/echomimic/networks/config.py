@@ -1,4 +1,4 @@
-"""The shapes of the networks: the published EchoMimic V1, and a small sibling for tests and laptops.
+"""The shapes of the networks: those of the published EchoMimic V1, and small ones for tests and laptops.
 
 Knows nothing of weights, devices or files.
 """
@@ -13,7 +13,7 @@ AUDIO_CHANNELS = 384  # width of Whisper-tiny, in every preset
 
 @dataclass(frozen=True)
 class Architecture:
-    """Everything about the networks that the checkpoints' key names and shapes follow from."""
+    """Everything that determines the key names and shapes of the checkpoints."""
 
     channels: tuple[int, ...]  # of the four resolutions of both UNets
     vae_channels: tuple[int, ...]
@@ -23,11 +23,11 @@ class Architecture:
     heads: int = 8  # the published `attention_head_dim` counts heads
     norm_groups: int = 32
     max_frames: int = 32  # length of the temporal position table: the largest window
-    face_channels: tuple[int, ...] = (16, 32, 96, 256)  # of the face locator, each half the side of the last
+    face_channels: tuple[int, ...] = (16, 32, 96, 256)  # of the face locator; each halves the last side
 
     @property
     def latent_scale(self) -> int:
-        """Pixels per latent along a side: the VAE halves it between any two of its resolutions."""
+        """Pixels per latent along a side: each resolution of the VAE is half the one before."""
         return int(2 ** (len(self.vae_channels) - 1))  # 8 in both presets
 
 
@@ -48,10 +48,10 @@ PRESETS: Mapping[Preset, Architecture] = {"official": OFFICIAL, "tiny": TINY}
 
 
 def exact_div(dividend: int, divisor: int) -> int:
-    """The quotient of a division that leaves nothing.
+    """The quotient of a division without remainder.
 
     Raises:
-        ValueError: it leaves something.
+        ValueError: there is a remainder.
     """
     quotient, rest = divmod(dividend, divisor)
     if rest:

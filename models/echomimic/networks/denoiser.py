@@ -1,6 +1,6 @@
-"""The network that predicts, step after step, the noise in a window of frames.
+"""The network that predicts, at every step, the noise in a window of frames.
 
-Knows nothing of schedules, guidance or which windows there are.
+Knows nothing of schedules, guidance scales or which windows there are.
 """
 
 import torch
@@ -22,9 +22,9 @@ class DenoisingNet(UNet):
         self.conv_out = nn.Conv2d(first, architecture.latent_channels, kernel_size=3, padding=1)
 
     def project(self, bank: Bank) -> tuple[KeyValue, ...]:
-        """Keys and values of the portrait for every layer: once per task, as they never change.
+        """Keys and values of the portrait for every layer; computed once per task, because they never change.
 
-        The published pipeline stores the bank as float16 whatever it computes in; the rounding is
+        The published pipeline stores the bank as float16, whatever precision it computes in; the rounding is
         part of its result.
         """
         return tuple(
@@ -45,11 +45,11 @@ class DenoisingNet(UNet):
         """Predict the velocity (Salimans & Ho 2022) of each frame.
 
         Args:
-            sample: [windows, frames, 4, height, width], noisy latents of at most `Architecture.max_frames`
-                frames a window.
+            sample: [windows, frames, 4, height, width], noisy latents; at most `Architecture.max_frames`
+                frames per window.
             timestep: [1], the same for all.
             audio: [windows, frames, tokens, 384].
-            face: [1 or windows × frames, first channels, height, width], added behind `conv_in`.
+            face: [1 or windows × frames, first channels, height, width], added after `conv_in`.
             reference: see `project`.
             guided: predict twice, first without audio, face and reference: the unconditional half of
                 guidance (Ho & Salimans 2022).

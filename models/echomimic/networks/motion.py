@@ -1,4 +1,4 @@
-"""Attention over time: each pixel looks at itself in the other frames of its window.
+"""Attention over time: each pixel attends to itself in the other frames of its window.
 
 Knows nothing of space, portrait or audio. The layout is AnimateDiff's motion module (Guo et al. 2023).
 """
@@ -14,7 +14,7 @@ ATTENTIONS = 2  # temporal self-attentions per module
 
 
 class TemporalAttention(Attention):
-    """Self-attention along the frames, which know their place in the window."""
+    """Self-attention along the frames, with each frame's position in the window."""
 
     def __init__(self, architecture: Architecture, channels: int):
         super().__init__(channels, architecture.heads)
@@ -46,7 +46,7 @@ class TemporalBlock(nn.Module):
 
 
 class MotionModule(nn.Module):
-    """Moves what the spatial layers painted, each pixel along its own time line."""
+    """Animates the output of the spatial layers, each pixel along its own time line."""
 
     def __init__(self, architecture: Architecture, channels: int):
         super().__init__()

@@ -28,10 +28,10 @@ class ReferenceNet(UNet):
             latents: [1, 4, height, width], the encoded portrait, free of noise.
 
         Returns:
-            One tensor per spatial self-attention, in the order the data meets them.
+            One tensor per spatial self-attention, in the order in which the data passes them.
 
         Raises:
-            ValueError: there is more than one portrait, which would be taken for one per frame.
+            ValueError: there is more than one portrait; they would be taken for one per frame.
         """
         if latents.shape[0] != 1:
             raise ValueError(f"the reference latents are {list(latents.shape)}, expected one portrait")

@@ -17,7 +17,7 @@ ENCODER_ROWS = exact_div(ENCODER_FRAMES, ENCODER_STRIDE)  # 1500 feature rows in
 
 
 class SpeechEncoder(WhisperEncoder):
-    """The encoder, read between its layers."""
+    """The encoder, whose hidden states between the layers are the result."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -32,10 +32,10 @@ class SpeechEncoder(WhisperEncoder):
         )
 
     def states(self, mel: Tensor) -> Tensor:
-        """[1, 80, 3000] log-mel to [1500, 5, 384]: the stem's output and each block's, no final norm.
+        """[1, 80, 3000] log-mel to [1500, 5, 384]: the outputs of the stem and of each block, no final norm.
 
         Raises:
-            ValueError: another shape, which would be broadcast or mixed up.
+            ValueError: the shape is different, and would be broadcast or mixed up.
         """
         if mel.shape != (1, MEL_BANDS, ENCODER_FRAMES):
             raise ValueError(f"mel is {list(mel.shape)}, expected [1, {MEL_BANDS}, {ENCODER_FRAMES}]")

@@ -1,4 +1,4 @@
-"""The UNet both networks share: Stable Diffusion 1.5's shape, applied to each frame on its own.
+"""The UNet that both networks share: Stable Diffusion 1.5's, applied to each frame separately.
 
 Attribute names are the key names of the published checkpoints. Knows nothing of diffusion steps,
 windows or files.
@@ -21,10 +21,10 @@ TIME_WIDENING = 4  # channels of the embedded timestep, in multiples of the firs
 
 
 class Stage(nn.Module):
-    """One resolution: resnets, each followed by a spatial transformer and a motion module if there is one.
+    """One resolution: resnets, each followed by a spatial transformer and a motion module, if it has them.
 
     Args:
-        widths: input channels of each resnet; all of them give `channels`.
+        widths: input channels of each resnet; all of them output `channels`.
         transformers: how many of the resnets are followed by a spatial transformer.
         motions: how many are followed by a motion module; 0 in a network without.
         cross_attention: whether the transformers attend to audio.
@@ -59,7 +59,7 @@ class Stage(nn.Module):
 
 
 class Upsampler(nn.Module):
-    """Nearest neighbours to any size, and a convolution.
+    """Nearest-neighbour upsampling to any size, then a convolution.
 
     Unlike diffusers' `Upsample2D` it does not depend on the number of frames, so that it is compiled once.
     """
@@ -74,12 +74,12 @@ class Upsampler(nn.Module):
 
 
 class DownStage(Stage):
-    """A stage on the way down: every output is kept for the way up."""
+    """A stage on the way down; every output is kept as a skip connection."""
 
     downsamplers: nn.ModuleList
 
     def forward(self, x: Tensor, context: BlockContext, skips: list[Tensor]) -> Tensor:
-        """[batch, channels, height, width] to half the side, appending to `skips`."""
+        """[batch, channels, height, width] to half the height and width, appending to `skips`."""
         for index in range(len(self.resnets)):
             x = self.layer(index, x, context)
             skips.append(x)
@@ -100,12 +100,12 @@ class MidStage(Stage):
 
 
 class UpStage(Stage):
-    """A stage on the way up: each layer takes back what the way down kept."""
+    """A stage on the way up; each layer takes a skip connection."""
 
     upsamplers: nn.ModuleList
 
     def forward(self, x: Tensor, context: BlockContext, skips: list[Tensor]) -> Tensor:
-        """[batch, channels, height, width] to the side of the next skip, taking from `skips`."""
+        """[batch, channels, height, width] to the size of the next skip, taking from `skips`."""
         for index in range(len(self.resnets)):
             x = self.layer(index, torch.cat([x, skips.pop()], dim=1), context)
         for upsampler in self.upsamplers:
@@ -146,7 +146,7 @@ class UNet(nn.Module):
         return self.conv_in.weight.device
 
     def transformer_blocks(self) -> Iterator[TransformerBlock]:
-        """The spatial transformer blocks in the order the data meets them."""
+        """The spatial transformer blocks, in the order in which the data passes them."""
         for part in (self.down_blocks, self.mid_block, self.up_blocks):
             yield from (module for module in part.modules() if isinstance(module, TransformerBlock))
 
@@ -166,14 +166,14 @@ class UNet(nn.Module):
 
 
 class _Plan:
-    """Counts channels while the stages are built from top to bottom to top."""
+    """Counts channels while the stages are built: down to the lowest resolution and up again."""
 
     def __init__(self, architecture: Architecture, *, cross_attention: bool, motion: bool):
         self.architecture = architecture
         self.stages = len(architecture.channels)
         self.cross_attention, self.motion = cross_attention, motion
-        self.width = architecture.channels[0]  # of the data at this point
-        self.skips = [self.width]  # of what the way up will take back
+        self.width = architecture.channels[0]  # channels of the data at this point
+        self.skips = [self.width]  # channels of the skip connections
 
     def down(self, stage: int) -> DownStage:
         layers, channels = self.architecture.layers, self.architecture.channels[stage]
@@ -220,7 +220,7 @@ class _Plan:
         return built
 
     def _transformers(self, stage: int, layers: int) -> int:
-        """The lowest resolution has none outside the middle."""
+        """How many a stage has: the lowest resolution has none, except in the middle."""
         return 0 if self._lowest(stage) else layers
 
     def _lowest(self, stage: int) -> bool:

@@ -1,7 +1,7 @@
 """From the published checkpoint files to networks: every tensor goes straight to its place.
 
-Knows nothing of downloading. Nothing is unpickled that could run code, and nothing is held twice:
-files are memory-mapped, networks are built without memory, and each tensor is converted on its way.
+Knows nothing of downloading. Nothing is unpickled that could run code, and nothing is held twice: files
+are memory-mapped, networks are built without allocating memory, and each tensor is converted as it is copied.
 """
 
 import json
@@ -23,7 +23,8 @@ from models.echomimic.weights.layout import CONFIG, SUFFIXES, stems
 from models.echomimic.weights.variants import Variant
 from models.errors import CheckpointError
 
-# Where network and file name a tensor differently: our pattern, their replacement, in this order.
+# Where network and file name a tensor differently: a pattern in our name and the replacement that gives
+# theirs, applied in this order.
 RENAMED: dict[str, tuple[tuple[str, str], ...]] = {
     "denoiser": ((r"(motion_modules\.\d+)", r"\1.temporal_transformer"),),
     "speech": (
@@ -43,7 +44,7 @@ RENAMED: dict[str, tuple[tuple[str, str], ...]] = {
     ),
 }
 
-# Names older exports of the VAE use: today's pattern, the older replacement.
+# Names in older exports of the VAE: a pattern in today's name, and its replacement.
 LEGACY: dict[str, tuple[tuple[str, str], ...]] = {
     "vae": (
         (r"to_q", "query"),
@@ -83,14 +84,14 @@ def load(
     Args:
         folder: holds `denoising_unet_acc.pth`, `motion_module_acc.pth`, `reference_unet.pth`, … each
             as `.pth`, `.pt`, `.bin` or `.safetensors`.
-        architecture: what the files are expected to fit.
-        variant: "acc" is the accelerated pair of denoiser and motion modules, "base" the other one.
+        architecture: what the files must match.
+        variant: "acc" is the accelerated pair of denoiser and motion modules, "base" the original one.
         dtype: of all networks but the speech encoder, which stays float32: it is small and runs once.
         device: where the tensors go, one by one.
-        idle: where those of all networks but the denoiser go; `device` by default.
+        idle: where the tensors of all networks but the denoiser go; `device` by default.
 
     Raises:
-        CheckpointError: naming file, key, what was found and what was expected.
+        CheckpointError: it names the file, the key, what was found and what was expected.
     """
     _check_config(folder / CONFIG, architecture)
     with torch.device("meta"):
@@ -107,7 +108,7 @@ def load(
 
 
 def published_names(network: str, key: str) -> list[str]:
-    """What the files call a tensor, today's name first."""
+    """The names that the files may use for a tensor, today's name first."""
     name = _rename(key, RENAMED.get(network, ()))
     return list(dict.fromkeys([name, _rename(name, LEGACY.get(network, ()))]))
 
@@ -120,7 +121,7 @@ def _rename(key: str, table: tuple[tuple[str, str], ...]) -> str:
 
 @dataclass(frozen=True)
 class _File:
-    """A checkpoint file whose tensors still lie on the disk."""
+    """A checkpoint file whose tensors are still on the disk."""
 
     path: Path
     tensors: dict[str, Tensor]
@@ -132,7 +133,7 @@ class _File:
             content = _read(path)
         except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError, TypeError) as error:
             raise CheckpointError(
-                f"{path} cannot be read; it may be truncated or no checkpoint at all ({error})"
+                f"{path} cannot be read; it may be truncated, or not a checkpoint at all ({error})"
             ) from error
         envelope = ENVELOPE.get(network)
         if envelope in content:
@@ -151,7 +152,7 @@ def _find(folder: Path, stem: str) -> Path:
 def _read(path: Path) -> dict:
     if path.suffix == ".safetensors":
         return load_file(path)
-    # Only zip files can be mapped; what torch wrote before 1.6 is read into memory.
+    # Only zip files can be memory-mapped; the format that torch wrote before 1.6 is read into memory.
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     if not isinstance(content, dict):
         raise TypeError(f"found a {type(content).__name__}, expected tensors by name")
@@ -159,7 +160,7 @@ def _read(path: Path) -> dict:
 
 
 def _pick(name: str, network: nn.Module, files: list[_File]) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of the network, as its file has it."""
+    """Every tensor of the network, as it is in its file."""
     for key, wanted in network.state_dict().items():
         yield key, _tensor(published_names(name, key), tuple(wanted.shape), files)
 
@@ -170,7 +171,7 @@ def _tensor(names: list[str], shape: tuple[int, ...], files: list[_File]) -> Ten
             if name in file.tensors:
                 return _shaped(file.tensors[name], shape, name, file.path)
     looked = " and ".join(str(file.path) for file in files)
-    raise CheckpointError(f"{looked} lack {names[0]}; expected a tensor of shape {list(shape)}")
+    raise CheckpointError(f"{looked}: there is no tensor {names[0]}; expected one of shape {list(shape)}")
 
 
 def _shaped(tensor: Tensor, shape: tuple[int, ...], name: str, path: Path) -> Tensor:
@@ -191,7 +192,7 @@ def _unknown(name: str, network: nn.Module, files: list[_File]) -> Iterator[str]
 
 
 def _check_config(path: Path, architecture: Architecture) -> None:
-    """The weights may come with the base model's configuration, which then has to fit."""
+    """The weights may come with the base model's configuration, which must then match."""
     if not path.is_file():
         return
     try:

@@ -26,7 +26,7 @@ PART = ".part"
 
 
 def fetch(folder: Path, variant: Variant = "acc", hub: str = constants.ENDPOINT) -> Lock:
-    """Bring a folder to the state that its lock describes, and write the lock where there is none.
+    """Bring a folder to the state that its lock describes; write the lock if there is none.
 
     Intact files stay; interrupted ones are resumed.
 
@@ -42,7 +42,7 @@ def fetch(folder: Path, variant: Variant = "acc", hub: str = constants.ENDPOINT)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lock = read_lock(folder) or _resolve(hub)
-        lock.write(folder)  # before the first byte, so that a cut download continues with the same commit
+        lock.write(folder)  # before the first byte, so that an interrupted download keeps its commit
         missing = [file for file in lock.needed(variant) if not _intact(file, folder)]
         _check_disk(missing, folder)
         for file in missing:
@@ -73,7 +73,7 @@ def _usable() -> set[str]:
 def _locked(file: RepoSibling) -> LockedFile:
     sha256 = file.lfs.sha256 if file.lfs else None
     if file.size is None or not (sha256 or file.blob_id):
-        raise CheckpointError(f"the hub states no size or no hash of {file.rfilename}")
+        raise CheckpointError(f"the hub states no size or no hash for {file.rfilename}")
     return LockedFile(file.rfilename, file.size, sha256, None if sha256 else file.blob_id)
 
 
@@ -101,7 +101,7 @@ def _size(path: Path) -> int:
 
 
 def _announce(file: LockedFile) -> None:
-    """A line where there is no terminal: huggingface_hub draws its bars on one only."""
+    """Print a line unless there is a terminal, on which huggingface_hub draws a progress bar."""
     if not sys.stderr.isatty():
         print(f"{file.path} ({file.size / 1e6:.0f} MB)", file=sys.stderr, flush=True)
 
@@ -137,8 +137,10 @@ def _accept(file: LockedFile, part: Path, target: Path, folder: Path) -> None:
 def main() -> int:
     """Fetch the weights named on the command line."""
     parser = argparse.ArgumentParser(prog="python -m models.echomimic.weights.download", description=__doc__)
-    parser.add_argument("folder", type=Path, help="where the weights go")
-    parser.add_argument("--variant", choices=VARIANTS, default="acc", help="the accelerated one, or the base")
+    parser.add_argument("folder", type=Path, help="folder to download the weights to")
+    parser.add_argument(
+        "--variant", choices=VARIANTS, default="acc", help="accelerated (acc) or base (default: acc)"
+    )
     options = parser.parse_args()
     try:
         lock = fetch(options.folder, options.variant)

@@ -1,4 +1,4 @@
-"""Where the published weights lie, below one folder. Knows nothing of what is in the files."""
+"""Where the published weights are, below one folder. Knows nothing of what is in the files."""
 
 from pathlib import Path, PurePosixPath
 
@@ -9,12 +9,12 @@ SUFFIXES = (
     ".pth",
     ".pt",
     ".bin",
-)  # a file may come in any of these forms; first choice first
-CONFIG = PurePosixPath("sd-image-variations-diffusers/unet/config.json")  # checked where it is there
+)  # a file may come in any of these formats, preferred first
+CONFIG = PurePosixPath("sd-image-variations-diffusers/unet/config.json")  # checked if it exists
 
 
 def stems(variant: Variant) -> dict[str, tuple[str, ...]]:
-    """Files of each network, without suffix; the first that has a key wins."""
+    """Files of each network, without suffix; a tensor is taken from the first file that has it."""
     suffix = "_acc" if variant == "acc" else ""
     return {
         "vae": ("sd-vae-ft-mse/diffusion_pytorch_model",),
@@ -26,6 +26,6 @@ def stems(variant: Variant) -> dict[str, tuple[str, ...]]:
 
 
 def missing(folder: Path, variant: Variant) -> list[str]:
-    """The files, without suffix, that `folder` has in none of the forms."""
+    """The files, without suffix, that `folder` does not have in any format."""
     wanted = (stem for group in stems(variant).values() for stem in group)
     return [stem for stem in wanted if not any((folder / f"{stem}{suffix}").is_file() for suffix in SUFFIXES)]

@@ -1,4 +1,4 @@
-"""Which published weights lie in a folder, and whether they are intact. Knows nothing of networks or of HTTP.
+"""Which published weights are in a folder, and whether they are intact. Knows nothing of networks or of HTTP.
 
 The lock file holds what the hub stated when the weights were first fetched: the commit, and the size and hash
 of every file.
@@ -38,7 +38,7 @@ class LockedFile:
         """Compare with the file in the folder.
 
         Raises:
-            CheckpointError: missing, or of another size or hash.
+            CheckpointError: it is missing, or has a different size or hash.
         """
         path = folder / self.path
         if not path.is_file():
@@ -52,7 +52,7 @@ class LockedFile:
 
     @property
     def hash(self) -> str | None:
-        """What the content is checked by."""
+        """The hash that the content must have."""
         return self.sha256 or self.git_sha1
 
     def _hash(self, path: Path) -> str:
@@ -75,10 +75,10 @@ class Lock:
     files: tuple[LockedFile, ...]
 
     def needed(self, variant: Variant) -> Iterator[LockedFile]:
-        """The preferred published form of each network's file, and the configuration where there is one.
+        """The preferred published format of each network's file, and the configuration if there is one.
 
         Raises:
-            CheckpointError: a network's file is not published in any form.
+            CheckpointError: a network's file is not published in any format.
         """
         published = {file.path: file for file in self.files}
         for stem in (stem for group in stems(variant).values() for stem in group):
@@ -93,22 +93,22 @@ class Lock:
             yield published[str(CONFIG)]
 
     def check(self, folder: Path, variant: Variant) -> None:
-        """Compare every needed file with the folder; raises CheckpointError at the first that differs."""
+        """Check every needed file in the folder; raises CheckpointError at the first that differs."""
         for file in self.needed(variant):
             file.check(folder)
 
     def write(self, folder: Path) -> None:
-        """Put the lock file beside the weights, at once or not at all."""
+        """Write the lock file next to the weights, atomically."""
         unfinished = folder / f"{LOCK}.part"
         unfinished.write_text(json.dumps(asdict(self), indent=2) + "\n")
         unfinished.replace(folder / LOCK)
 
 
 def read_lock(folder: Path) -> Lock | None:
-    """The lock of a folder, None where there is none.
+    """The lock of a folder; None if there is none.
 
     Raises:
-        CheckpointError: there is one that cannot be read.
+        CheckpointError: the lock file cannot be read.
     """
     path = folder / LOCK
     if not path.exists():
