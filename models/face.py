@@ -121,7 +121,7 @@ def _extent(face: np.ndarray) -> float:
 
 
 def _look(photo: Image.Image, window: Box) -> tuple[Image.Image, int]:
-    """A window of the photo, black where it extends beyond it, and the factor by which it was reduced."""
+    """A window of the photo, black beyond the photo's edges, and the factor by which it was reduced."""
     reduction = max(window.width // VIEW_SIDE, 1)
     view = Image.new("RGB", (-(-window.width // reduction), -(-window.height // reduction)))
     inside = window.clamped(photo.width, photo.height)

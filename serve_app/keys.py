@@ -26,7 +26,7 @@ def _parse_arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     add = commands.add_parser("add", help="create a key and print it, once")
     add.add_argument("name", help="who will hold it; its tasks belong to this name")
-    add.add_argument("--admin", action="store_true", help="let it see everybody's tasks")
+    add.add_argument("--admin", action="store_true", help="let it see the tasks of all keys")
     commands.add_parser("list", help="print the names")
     revoke = commands.add_parser("revoke", help="revoke a key, with immediate effect")
     revoke.add_argument("name")

@@ -34,7 +34,7 @@ SERVE_HOST = "0.0.0.0"
 
 
 def command(config: Path = CONFIG) -> list[str]:
-    """The command that serves in the foreground, on a Ray cluster of its own that ends with it."""
+    """The command that serves in the foreground, on its own Ray cluster, which ends with it."""
     serve = shutil.which("serve", path=str(Path(sys.executable).parent)) or "serve"
     return [serve, "run", "--address", "local", str(config)]
 

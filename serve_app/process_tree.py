@@ -47,7 +47,7 @@ def running(
         output: where it writes; by default where this process does.
         grace_s: seconds it has to end once asked; processes left after that are killed.
     """
-    # In a session of its own, so that Ctrl-C reaches it only through us.
+    # In its own session, so that Ctrl-C reaches it only through us.
     process = subprocess.Popen(
         command, cwd=cwd, env=environment, stdout=output, stderr=output, start_new_session=True
     )

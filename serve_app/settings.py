@@ -64,7 +64,7 @@ class EchoMimicSettings(EngineSettings):
 class Settings(_Settings):
     """The builder's arguments."""
 
-    engine: str = Field("auto", description="What makes a video unless the request says otherwise.")
+    engine: str = Field("auto", description="The engine of requests that name none.")
     data_dir: Path = Field(Path("output"), description="Uploads, videos and the task journal live below it.")
     database_url: str | None = Field(
         None, description="SQLAlchemy URL of the task journal; by default SQLite below data_dir."

@@ -124,7 +124,7 @@ class Task(_Flat):
     device: str | None = None  # where it runs, e.g. "cpu"
     video: str | None = None  # name below the task's folder, set with `completed`
     error: Notice | None = None
-    cancelled: bool = False  # failed, because somebody asked for it
+    cancelled: bool = False  # failed because it was cancelled
     webhook_url: str | None = None  # notified when the task ends
     webhook_failures: int = 0
     webhook_at: float | None = None  # when the next delivery is due; None if none is
@@ -133,7 +133,7 @@ class Task(_Flat):
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any]) -> "Task":
-        """What `flat` made, in this release or another."""
+        """The task from its flat form, made by this release or another."""
         return cls(**cls._fields_of(values))
 
 
@@ -167,7 +167,7 @@ class TaskSnapshot:
 
 @dataclass(frozen=True)
 class TaskPage:
-    """Some tasks, newest first; `next_cursor` leads to the older ones, None where there are none."""
+    """Some tasks, newest first; `next_cursor` leads to the older ones, and is None if there are none."""
 
     snapshots: tuple[TaskSnapshot, ...]
     next_cursor: int | None

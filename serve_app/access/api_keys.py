@@ -30,7 +30,7 @@ class ApiKey(BaseModel):
     Attributes:
         name: who holds it; tasks belong to this name.
         sha256: of the key, in hexadecimal digits.
-        admin: whether it sees everybody's tasks.
+        admin: whether it sees the tasks of all keys.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -12,7 +12,7 @@ class Caller:
     """Who makes a request; the default is the caller while API keys are off.
 
     Attributes:
-        owner: who owns the tasks that the caller submits; None for nobody.
+        owner: who owns the tasks that the caller submits; None if nobody does.
         sees: the owner whose tasks the caller sees; None for all tasks.
         sign_url: adds a signature to a path, with which it opens for a while without an API key.
     """

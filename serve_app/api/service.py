@@ -14,7 +14,7 @@ from serve_app.tasks.manager_client import ManagerClient
 
 @dataclass(frozen=True)
 class Service:
-    """What stands behind the routes.
+    """The parts of the service that the routes use.
 
     Attributes:
         choice: which engines are deployed.

@@ -17,7 +17,7 @@ _MEDIA_TYPE = "video/mp4"
 # Each is read in a thread, and held in memory until the client has taken it.
 _CHUNK_BYTES = 64 * 1024
 
-# No player asks for so many; a request for more gets the whole video.
+# No player requests that many; a request for more gets the whole video.
 _MAX_RANGES = 100
 
 # First and last byte; without a first one, the number of bytes at the end.

@@ -61,8 +61,8 @@ def diagnose(
     """Say whether an engine takes tasks and, if not, why.
 
     Args:
-        status: what Serve says of the deployment.
-        needs: what a replica takes from the cluster.
+        status: Serve's status of the deployment.
+        needs: the resources that a replica needs.
         nodes: the total resources of each node that is alive, as Ray names them.
     """
     # Serve's states are also strings: it fills this table with either.
@@ -77,7 +77,7 @@ def diagnose(
 
 
 def _cause(message: str) -> str:
-    """What Serve says of a deployment; of a stack trace only the last line, which names the exception."""
+    """Serve's message about a deployment; of a stack trace only the last line, which names the exception."""
     lines = message.strip().splitlines()
     if len(lines) < 2:
         return message

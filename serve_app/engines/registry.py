@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 AUTO = "auto"  # instead of a name: the best engine that is deployed
 
-# What finds the face around which a portrait is cropped.
+# The detector that finds the face around which a portrait is cropped.
 FaceDetector = Literal["mediapipe"]
 
 logger = logging.getLogger("ray.serve")
@@ -116,7 +116,7 @@ def deployments() -> dict[str, str]:
 
 
 def engine_choices() -> tuple[str, ...]:
-    """What settings and requests may ask for: an engine, or the best one."""
+    """The names that settings and requests may use: `AUTO`, and those of the engines."""
     return (AUTO, *ENGINES)
 
 

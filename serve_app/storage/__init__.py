@@ -1,4 +1,4 @@
-"""Where uploads and videos are kept: `base` says what a storage promises, `local` keeps them in a folder.
+"""Where uploads and videos are kept: `base` is the interface of a storage, `local` a storage in a folder.
 
 Used by all packages above it. Knows files but not what is in them, and of tasks only their ids.
 

@@ -1,4 +1,4 @@
-"""What a storage promises. Only an implementation knows where things are kept, and whether they are files."""
+"""The interface of a storage. Only an implementation knows where things are kept, and whether in files."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager

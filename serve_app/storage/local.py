@@ -91,7 +91,7 @@ class LocalStorage:
 
     @contextmanager
     def unfinished_video(self, task_id: str, attempt: int) -> Iterator[LocalUnfinishedVideo]:
-        """A file beside the published videos."""
+        """A file next to the published videos."""
         path = self._videos / task_id / f"attempt-{attempt}.mp4.part"
         make_folder(path.parent)
         try:

@@ -155,7 +155,7 @@ class Journal:
         """Tasks in the reverse order of submission.
 
         Args:
-            owner: only this owner's; None for everybody's.
+            owner: only this owner's; None for all.
             status: only those with this status; None for all.
             before: only those with a lower sequence; None begins with the newest.
             limit: the maximum number of tasks.

@@ -22,7 +22,7 @@ logger = logging.getLogger("ray.serve")
 
 
 class Notifier:
-    """Sends what the journal says is due.
+    """Sends the webhooks that the journal lists as due.
 
     Args:
         journal: the journal.
@@ -51,7 +51,7 @@ class Notifier:
             self._under_way[task.id] = asyncio.create_task(self._attempt(task))
 
     def _due(self) -> list[Task]:
-        # The journal still lists as due what is being sent, and what has an outcome it could not take yet.
+        # The journal still lists those as due that are being sent, or whose outcome it could not record yet.
         busy = self._under_way.keys() | self._outcomes.keys()
         free = _AT_ONCE - len(self._under_way)
         due = self._journal.webhooks_due(self._clock(), free + len(busy))

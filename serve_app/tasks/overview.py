@@ -49,7 +49,7 @@ class Overview:
         """The current state of tasks, newest first.
 
         Args:
-            owner: whose tasks; None for everybody's.
+            owner: only this owner's; None for all.
             status: only those with this status; None for all.
             cursor: where another page ended; None begins with the newest.
             limit: the maximum number of tasks.
