@@ -38,7 +38,8 @@ from models.echomimic.networks.config import Architecture
 from models.echomimic.networks.reference import Bank
 from models.echomimic.pipeline import Pipeline, condition
 from models.echomimic.sampler import Conditioning, denoise, prepare_latents
-from models.echomimic.speech_features import speech_features
+from models.echomimic.speech_features import SAMPLES_PER_ROW, speech_features
+from models.echomimic.weights.variants import VARIANTS
 from models.engine import Control, Scene
 from models.params import GenerationParams
 from models.pipeline import generate_video
@@ -139,7 +140,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.echomimic", description=__doc__)
     parser.add_argument("--preset", choices=PRESETS, default="tiny")
     parser.add_argument("--weights", type=Path, help="a folder of published weights to measure with")
-    parser.add_argument("--variant", choices=["acc", "base"], default="acc", help="of those weights")
+    parser.add_argument("--variant", choices=VARIANTS, default="acc", help="of those weights")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", choices=DTYPES, help="bf16 on CUDA, fp32 on the CPU")
     parser.add_argument("--width", type=int, help="512 on CUDA, 64 on the CPU")
@@ -379,7 +380,7 @@ def refer(networks: Networks, latents: Tensor) -> None:
 @torch.inference_mode()
 def hear(networks: Networks, samples: np.ndarray) -> None:
     """The speech encoder."""
-    speech_features(networks.speech, samples)
+    speech_features(networks.speech, samples, len(samples) // SAMPLES_PER_ROW)
 
 
 def counter() -> FlopCounterMode:

@@ -1,4 +1,4 @@
-"""What a process that reads a user's file may use. Knows nothing of what it reads."""
+"""Limits for a process that reads a user's file. Knows nothing of what it reads."""
 
 import signal
 import sys
@@ -11,12 +11,12 @@ from threading import Event, Timer
 
 @dataclass(frozen=True)
 class Bounds:
-    """Limits of one process; beyond them it is ended.
+    """Limits of one process; it is killed when it exceeds them.
 
     Attributes:
         memory: bytes of address space, on Linux.
-        cpu_seconds: processor time, on Linux; None for one that works as long as it is given work.
-        seconds: by the clock, everywhere; more than `cpu_seconds`, because a machine can be busy.
+        cpu_seconds: processor time, on Linux; None for a process that runs as long as it is given work.
+        seconds: wall-clock time, on every system; more than `cpu_seconds`, because a machine can be busy.
     """
 
     memory: int
@@ -26,7 +26,7 @@ class Bounds:
 
 @contextmanager
 def bounded(process: "Popen[bytes]", bounds: Bounds) -> Iterator["Bounded"]:
-    """Hold a process that was just started to its bounds; it has ended when the context is left."""
+    """Apply limits to a process that was just started; it has ended when the context is left."""
     _limit(process, bounds)
     watch = Bounded(process)
     try:
@@ -59,29 +59,29 @@ class Bounded:
 
     @property
     def exceeded(self) -> bool:
-        """Whether it was ended for what it used; known once it was waited for.
+        """Whether it was killed for exceeding its limits; known once it was waited for.
 
-        A system that runs out of memory ends it like one that used too much processor time.
+        A kill by the system's out-of-memory killer looks the same as too much processor time.
         """
         killed = sys.platform != "win32" and self._process.returncode == -signal.SIGKILL
         return self._timed_out.is_set() or killed
 
     def time_out(self) -> None:
-        """End it, where it still runs."""
+        """Kill it if it still runs."""
         if self._process.poll() is None:
             self._timed_out.set()
             self._process.kill()
 
 
 def _limit(process: "Popen[bytes]", bounds: Bounds) -> None:
-    """From outside: what runs between fork and exec can lock up in a program that has threads."""
+    """Set from outside, because code between fork and exec can deadlock in a program with threads."""
     if sys.platform != "linux":
         return
     import resource
 
     for kind, most in (
         (resource.RLIMIT_AS, bounds.memory),
-        # Soft and hard alike: ffmpeg answers the soft limit's signal by ending as if the file did.
+        # Soft and hard alike: on the signal of the soft limit ffmpeg ends as if the file were complete.
         (resource.RLIMIT_CPU, bounds.cpu_seconds),
         (resource.RLIMIT_CORE, 0),
     ):

@@ -16,15 +16,15 @@ from models.crop import Box
 FACE_MESH = 468  # landmarks; ten more for the irises follow
 OUTER_EYE_CORNERS = (33, 263)  # to the left and to the right in the image
 
-# Side of the pictures shown to the networks, whose own inputs are 128 to 192 pixels: twice that is enough.
-# They shrink what they get without filtering, so a larger picture would reach them aliased.
+# Side of the images given to the networks, whose own inputs are 128 to 192 pixels: twice that is enough. They
+# shrink images without filtering, so that a larger one would be aliased.
 VIEW_SIDE = 384
 
-# Faces that fill the photo or that its border cuts are found with some black around it.
+# Faces that fill the photo, or are cut by its border, are found if there is some black around it.
 BORDER = 0.5  # of the photo's longer side, shared by both ends
 
-# A face smaller than about a tenth of the picture escapes the detectors (measured on pasted faces of 30 to
-# 400 pixels): where the whole photo shows none, look through windows of a half, then of a quarter of it.
+# The detectors miss faces smaller than about a tenth of the picture (measured on pasted faces of 30 to 400
+# pixels): if the whole photo shows none, search windows of a half, then of a quarter of it.
 WINDOW_DIVISORS = (2, 4)
 SMALLEST_WINDOW = 64  # a tenth of less would be a face of a few pixels
 
@@ -32,8 +32,8 @@ SMALLEST_WINDOW = 64  # a tenth of less would be a face of a few pixels
 # height with the crop, the mean of three by half of that.
 CROP_MARGINS = (0.7, 1.0, 1.3)  # of the detected box, added to its larger side
 
-# MediaPipe's own 0.5 sees faces in stones and coins once many windows are looked through; true faces, down to
-# 60 pixels in a photo of 1600, score 0.73 and more.
+# MediaPipe's default of 0.5 finds faces in stones and coins once many windows are searched; real faces, down
+# to 60 pixels in a photo of 1600, score 0.73 and more.
 MIN_CONFIDENCE = 0.65
 
 # How MTCNN's box lies around the mesh's hull, in hull widths and heights (the face's own upright frame):
@@ -47,7 +47,7 @@ BEYOND_BORDER = 2.3
 
 
 def find_faces(photo: Image.Image) -> list[np.ndarray]:
-    """Find every face, the largest first; small ones are looked for only where there is no larger one.
+    """Find every face, the largest first; small ones are searched for only if there is no larger one.
 
     Args:
         photo: an RGB image.
@@ -93,7 +93,7 @@ def _stretched_beyond_border(low: np.ndarray, high: np.ndarray, size: np.ndarray
 
 
 def _searches(photo: Image.Image) -> Iterator[list[Box]]:
-    """Windows to look through, list after list until one shows a face."""
+    """Windows to search, list after list, until one shows a face."""
     whole = Box(0, 0, *photo.size)
     side = max(photo.size)
     if side >= SMALLEST_WINDOW:

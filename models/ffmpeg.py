@@ -16,7 +16,7 @@ from models.notices import Notice
 # None of them opens other files; playlists (concat, hls, dash), which do, are what this list keeps out.
 AUDIO_DEMUXERS = "wav,aiff,caf,mp3,mov,ogg,flac,matroska,aac,amr"
 
-# Bytes of one allocation; the largest honest one is a packet.
+# Largest allocation in bytes; a legitimate one is at most a packet.
 MAX_ALLOCATION = 64 * 2**20
 
 # A filter: timestamps are ignored, both for the engine's samples and for the video's sound, so that the n-th
@@ -24,7 +24,7 @@ MAX_ALLOCATION = 64 * 2**20
 FROM_ZERO = "asetpts=N/SR/TB"
 
 _PREFIX = re.compile(r"^(\[[^\]]*\] *)*(Error opening (input|output .*): )?")
-# Said besides the line that has the reason, and naming our files.
+# Follow the line that has the reason, and name our files.
 _CONSEQUENCE = re.compile(
     r"Error opening (input|output) file(s:| )|Error parsing options|Failed to set value|To ignore"
 )
@@ -33,9 +33,9 @@ _LINES_KEPT = 20
 
 def sound_input(path: Path) -> list[str]:
     """Arguments that read the first audio stream of a user's file, and no other file whatever it says."""
-    # A file that is mostly damaged still counts for what can be heard of it.
+    # Of a damaged file, whatever can be decoded is used.
     return [
-        # Every thread takes address space, which is bounded, and ffmpeg starts one a core.
+        # Every thread takes address space, which is limited, and ffmpeg starts one per core.
         "-threads",
         "1",
         "-max_alloc",
@@ -71,12 +71,12 @@ def run_ffmpeg(arguments: list[str], *, stdin: int = DEVNULL, stdout: int = DEVN
 
 
 class Ffmpeg:
-    """A running ffmpeg, its pipes and what it has to say."""
+    """A running ffmpeg, its pipes and its messages."""
 
     def __init__(self, process: "Popen[bytes]"):
         self._process = process
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
-        # Read while it runs: an ffmpeg whose stderr is full stands still.
+        # Read while it runs: ffmpeg blocks when its stderr is full.
         self._listener = Thread(target=self._listen, daemon=True)
         self._listener.start()
 
@@ -97,7 +97,7 @@ class Ffmpeg:
         return bounded(self._process, bounds)
 
     def end(self) -> None:
-        """Kill it where it still runs."""
+        """Kill it if it still runs."""
         self._process.kill()
         self.wait()
 
@@ -119,7 +119,7 @@ class Ffmpeg:
         return self.words or (Notice.of("ffmpeg_ended", exit_code=code) if code else None)
 
     def said(self, *parts: str) -> str:
-        """The first line with one of these parts in it; "" where none has."""
+        """The first line that contains one of these parts; "" if none does."""
         return next((line for line in self._lines if any(part in line for part in parts)), "")
 
     def _listen(self) -> None:
@@ -134,4 +134,4 @@ def _close(pipe: IO[bytes] | None) -> None:
         if pipe is not None:
             pipe.close()
     except OSError:
-        pass  # what was still buffered for an ffmpeg that is gone; its exit code tells
+        pass  # data was still buffered for an ffmpeg that is gone; its exit code says why

@@ -1,4 +1,4 @@
-"""From the bytes of an image to its pixels, decoded in a bounded process (`models.image_decoder`)."""
+"""From the bytes of an image to its pixels, decoded in a process with limits (`models.image_decoder`)."""
 
 import json
 import sys
@@ -12,8 +12,8 @@ from models.errors import ImageError
 from models.image_decoder import MAX_PIXELS, PIXELS
 from models.notices import Notice
 
-# Measured: the hungriest image that is accepted, 64 megapixels of animated WebP with transparency, takes
-# 1.3 GiB, the slowest, a PNG, 3.3 s.
+# Measured: of the images that are accepted, 64 megapixels of animated WebP with transparency need most
+# memory, 1.3 GiB, and a PNG takes longest, 3.3 s.
 BOUNDS = Bounds(memory=2 * 2**30, cpu_seconds=20, seconds=60)
 
 _ROOT = Path(__file__).parent.parent
@@ -21,7 +21,7 @@ _HEADER_BYTES = 4096
 
 
 def check_image(path: Path) -> None:
-    """Refuse at once what `load_image` could not read.
+    """Refuse an image that `load_image` could not read.
 
     Raises:
         ImageError: as `load_image`.
@@ -33,16 +33,16 @@ def load_image(path: Path) -> Image.Image:
     """The first frame of an image, upright, RGB; transparent parts are white.
 
     Raises:
-        ImageError: empty, not one of the decoder's `FORMATS` by its content, over `MAX_PIXELS` (told from the
-            header, before anything is decoded), damaged, with more than 16 bits a channel, or it takes more
-            than `BOUNDS` to decode.
+        ImageError: empty, not one of the decoder's `FORMATS` by its content, over `MAX_PIXELS` (according to
+            its header, before anything is decoded), damaged, or with more than 16 bits a channel; or decoding
+            it exceeds `BOUNDS`.
     """
     size, pixels = _decode(path, PIXELS)
     return Image.frombytes("RGB", size, pixels)
 
 
 def _decode(path: Path, *options: str) -> tuple[tuple[int, int], bytes]:
-    """The size that the decoder tells and, where asked for, the pixels."""
+    """The size that the decoder reports and, if requested, the pixels."""
     command = [sys.executable, "-m", "models.image_decoder", str(path.absolute()), *options]
     # With `-m`, modules are looked for in the working directory first.
     with (
@@ -69,6 +69,6 @@ def _size(header: bytes) -> tuple[int, int]:
         error = Notice.from_json(told["error"])
         raise ImageError(error.code, **dict(error.values))
     width, height = int(told["width"]), int(told["height"])
-    if width * height > MAX_PIXELS:  # the decoder made sure of it, unless the image took it over
+    if width * height > MAX_PIXELS:  # the decoder checks this, unless the image has hijacked it
         raise ImageError("image_far_too_large")
     return width, height

@@ -1,7 +1,7 @@
 """The program that decodes an image, alone in a process: python -m models.image_decoder PATH [--pixels]
 
 Prints one line of JSON, `{"width", "height"}` or `{"error"}`, the notice; with `--pixels`, RGB bytes follow.
-Decoders are where hostile files do their harm; here they harm nobody else. `models.image` starts it.
+Hostile files attack decoders; in a process of its own a decoder harms nothing else. `models.image` starts it.
 """
 
 import json
@@ -19,7 +19,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 MAX_PIXELS = MAX_IMAGE_MEGAPIXELS * 10**6
 
 PIXELS = "--pixels"
-BYTES_AT_ONCE = 2**22  # written, so that no second copy of a large image is held
+BYTES_AT_ONCE = 2**22  # bytes per write, so that no second copy of a large image is held
 REASON_LENGTH = 200  # characters of what Pillow says
 
 
@@ -42,7 +42,7 @@ def decode(path: Path, *, draft: bool) -> Image.Image:
 
     Args:
         path: the image, whatever its name.
-        draft: decode a JPEG at an eighth of its size, enough to see that it can be.
+        draft: decode a JPEG at an eighth of its size, which is enough to see whether it can be decoded.
 
     Raises:
         ImageError: as `models.image.load_image`.
@@ -75,7 +75,7 @@ def _rows(image: Image.Image) -> Iterator[Image.Image]:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    ImageOps.exif_transpose(image, in_place=True)  # and no copy where it is upright: 64 megapixels count
+    ImageOps.exif_transpose(image, in_place=True)  # in place: a copy of 64 megapixels would cost memory
     image.load()
     if image.has_transparency_data:
         return _on_white(image.convert("RGBA"))

@@ -24,8 +24,7 @@ from models.video import VideoFormat, VideoWriter, open_video
 PREPARED = 0.05
 GENERATED = 0.98
 
-# Blocks of frames between engine and encoder: one that is written, one that waits. More would only hold
-# memory.
+# Blocks of frames between engine and encoder: one being written, one waiting. More would only use memory.
 BLOCKS_AHEAD = 2
 
 
@@ -38,16 +37,16 @@ def generate_video(
     on_progress: Callable[[Progress], None],
     should_stop: Callable[[], bool],
 ) -> None:
-    """Make the portrait speak; the video is never held whole in memory.
+    """Make the portrait speak; the video is never held in memory as a whole.
 
     Args:
         engine: makes the frames.
         reference_image: the uploaded portrait.
-        audio_file: the uploaded speech; the video is as long, but for `params.length` frames at most.
+        audio_file: the uploaded speech; the video lasts as long, but has at most `params.length` frames.
         output: where the MP4 goes; there is no file unless it is complete.
         params: the numbers.
-        on_progress: told of every step, from the calling thread.
-        should_stop: asked at least once per block of frames.
+        on_progress: called for every step, in the calling thread.
+        should_stop: called at least once per block of frames.
 
     Raises:
         InputError: the image, the audio or a parameter cannot be used.
@@ -91,7 +90,7 @@ class _Material:
 
 
 class _Reporter:
-    """Keeps the latest `Progress`, and tells it with every change."""
+    """Keeps the latest `Progress` and reports every change of it."""
 
     def __init__(self, on_progress: Callable[[Progress], None]):
         self._on_progress = on_progress
@@ -148,9 +147,9 @@ def _cut_notices(speech: Speech, params: GenerationParams) -> Iterator[Notice]:
 def _written_beside(
     frames: Iterator[np.ndarray], writer: VideoWriter, should_stop: Callable[[], bool]
 ) -> Generator[int, None, None]:
-    """Write each block while the engine makes the next; yields how many frames have come from the engine.
+    """Write each block while the engine makes the next; yields the number of frames generated so far.
 
-    An error on either side ends the other: the engine is asked for no further block, the encoder for no file.
+    An error on either side stops the other: the engine makes no further block, and the encoder keeps no file.
     """
     generated = 0
     writing: deque[Future[None]] = deque()

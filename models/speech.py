@@ -1,4 +1,4 @@
-"""From the bytes of an audio file to the samples an engine listens to."""
+"""From the bytes of an audio file to the samples that an engine analyses."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ SAMPLE_RATE = 16_000
 BYTES_PER_SAMPLE = 2
 
 CHECKED_SECONDS = 0.5
-BLOCK_BYTES = SAMPLE_RATE * BYTES_PER_SAMPLE  # one second, between two looks at `should_stop`
+BLOCK_BYTES = SAMPLE_RATE * BYTES_PER_SAMPLE  # one second: how often `should_stop` is called
 MAX_SECONDS = MAX_AUDIO_HOURS * 3600
 
 # Measured: four hours of Opus, the slowest format, take 45 s and less than 0.3 GiB.
@@ -29,10 +29,10 @@ LOAD_BOUNDS = Bounds(memory=2**30, cpu_seconds=240, seconds=240)
 
 @dataclass(frozen=True)
 class Speech:
-    """What is said.
+    """The decoded speech.
 
     Attributes:
-        samples: int16 mono [n] at `SAMPLE_RATE`, the whole file; on disk, so that hours take no memory.
+        samples: int16 mono [n] at `SAMPLE_RATE`, the whole file; memory-mapped, so that hours take no memory.
         notices: what the user should know about how the file was read.
     """
 
@@ -55,7 +55,7 @@ def as_floats(samples: np.ndarray) -> np.ndarray:
 
 
 def check_audio(path: Path) -> None:
-    """Refuse at once what `load_speech` could not read, by decoding the first half second.
+    """Refuse a file that `load_speech` could not read, by decoding its first half second.
 
     Raises:
         AudioError: empty, no audio format we accept by its content, damaged from the start, without
@@ -71,7 +71,7 @@ def load_speech(path: Path, should_stop: Callable[[], bool], folder: Path | None
 
     Args:
         path: the audio file, whatever its name.
-        should_stop: asked once per decoded second.
+        should_stop: called once per decoded second.
         folder: where to keep the samples; by default where the system keeps temporary files.
 
     Raises:
@@ -79,7 +79,7 @@ def load_speech(path: Path, should_stop: Callable[[], bool], folder: Path | None
         Cancelled: `should_stop` returned True.
         OSError: there is no room for the samples, 115 MB per hour.
     """
-    # Without a name, and gone with the last array that looks into it.
+    # A file without a name, which vanishes with the last array that maps it.
     with TemporaryFile(dir=folder) as decoded:
         with _decoder(path, MAX_SECONDS + 1, LOAD_BOUNDS) as (ffmpeg, watch):
             for block in _blocks(ffmpeg, should_stop):
@@ -113,7 +113,7 @@ def _blocks(ffmpeg: Ffmpeg, should_stop: Callable[[], bool]) -> Iterator[bytes]:
 
 
 def _conclude(heard: int, ffmpeg: Ffmpeg, watch: Bounded) -> str | Notice | None:
-    """Wait for ffmpeg; returns what it complained of, raises where there is nothing to use."""
+    """Wait for ffmpeg; returns its complaint, if any, and raises if nothing was decoded."""
     code = ffmpeg.wait()
     if watch.exceeded:
         raise AudioError("audio_too_slow")

@@ -19,26 +19,27 @@ from models.errors import DiskFull, EncodingError, GenerationError
 from models.ffmpeg import FROM_ZERO, Ffmpeg, run_ffmpeg, sound_input
 from models.yuv import to_yuv420p
 
-# At CRF 18 the loss is hard to see; a fast preset leaves the cores to the engine. It has no foresight,
-# which brings a file to a third where most of the picture stays as it was. The next slower preset takes
-# half as long again for a fifth less. Key frames redraw the still background a little differently, which
-# shows as a jump: so few of them.
-FORESIGHT = ["-mbtree", "1", "-rc-lookahead", "10"]
-# As many threads as it takes on two cores, on any machine: each needs memory, which is bounded.
+# At CRF 18 the loss is hard to see; a fast preset leaves the cores to the engine. It lacks lookahead, which
+# makes a file a third as large if most of the picture stays still. The next slower preset takes half as long
+# again for a fifth less. Each key frame redraws the still background a little differently, which shows as a
+# jump, so there are few of them.
+LOOKAHEAD = ["-mbtree", "1", "-rc-lookahead", "10"]
+# As many as x264 uses on two cores, on any machine: each needs memory, which is limited.
 THREADS = ["-threads", "3"]
-X264 = ["-c:v", "libx264", "-preset", "superfast", *FORESIGHT, "-crf", "18", "-g", "600", *THREADS]
-# What `to_yuv420p` makes; players otherwise guess it from the picture's size.
+X264 = ["-c:v", "libx264", "-preset", "superfast", *LOOKAHEAD, "-crf", "18", "-g", "600", *THREADS]
+# What `to_yuv420p` produces; without it players guess from the size of the picture.
 BT709 = "setparams=colorspace=bt709:range=tv:color_primaries=bt709:color_trc=bt709"
 # Whole numbers, because the AAC encoder fails on a NaN.
 TO_AAC = "aformat=sample_fmts=s32:channel_layouts=mono|stereo"
-# With so many bits the fast coder loses less of speech than the default one, in half its time.
+# At this bit rate the fast coder preserves speech better than the default one, in half the time.
 AAC = ["-c:a", "aac", "-aac_coder", "fast", "-b:a", "192k"]
 
-# In the words of the C library, by which ffmpeg says why it could not write.
+# The C library's words, in which ffmpeg says why it could not write.
 DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
-# It decodes the user's file once more. Measured: 1.05 GiB for noise of 1024 × 1024, the largest frames there
-# are. It takes as long as the engine does; where it stands still, so does the task, and that is noticed.
+# It also decodes the user's file. Measured: 1.05 GiB for noise at 1024 × 1024, the largest frame size. There
+# is no time limit, because it takes as long as the engine; if it hangs, the task makes no progress, which is
+# noticed.
 ENCODE_BOUNDS = Bounds(memory=2 * 2**30)
 
 
@@ -59,17 +60,17 @@ class VideoFormat:
 
 @contextmanager
 def open_video(path: Path, video: VideoFormat, sound: Path, engine: str) -> Iterator["VideoWriter"]:
-    """A video to write frames to; it is complete when the context is left, or there is no file at all.
+    """A video to write frames to; when the context is left it is complete, or there is no file at all.
 
     Args:
-        path: where to; the name may end in anything.
+        path: where it goes; the name may have any suffix.
         video: the format; exactly `frame_count` frames must be written.
-        sound: the uploaded audio file: heard from its start, as long as the video, then silence.
+        sound: the uploaded audio file, used from its start to the end of the video, then silence.
         engine: named in the video's metadata, which says that it is AI-generated.
 
     Raises:
         EncodingError: ffmpeg failed, was killed or exceeded `ENCODE_BOUNDS`, or another number of frames
-            came than was promised.
+            was written than promised.
         DiskFull: there is no room for the video.
     """
     try:
@@ -97,7 +98,7 @@ class VideoWriter:
 
         Raises:
             EncodingError: ffmpeg is gone, or these are more frames than promised.
-            DiskFull: it is gone for lack of room.
+            DiskFull: ffmpeg is gone because there is no room.
         """
         if frames.dtype != np.uint8 or frames.shape[1:] != (self._video.height, self._video.width, 3):
             raise ValueError(f"frames {frames.dtype} {frames.shape} do not fit {self._video}")
@@ -122,7 +123,7 @@ class VideoWriter:
 
     def _failure(self, code: int | None = None) -> GenerationError:
         code = code or self._ffmpeg.wait()
-        # What it says first may be of the sound that it reads.
+        # Its first complaint may be about the sound that it reads.
         if full := self._ffmpeg.said(*DISK_FULL):
             return DiskFull("disk_full", reason=full)
         return EncodingError("encoding_failed", reason=self._ffmpeg.complaint(code) or "")
@@ -133,7 +134,7 @@ def _arguments(path: Path, video: VideoFormat, sound: Path, engine: str) -> list
     frames += ["-framerate", str(video.fps), "-i", "pipe:0"]
     heard = f"{FROM_ZERO},{TO_AAC},apad,atrim=end={video.seconds:.6f}"
     streams = ["-map", "0:v:0", "-vf", BT709, "-map", "1:a:0", "-af", heard]
-    # What the upload says about itself (a phone writes down where it was) stays out.
+    # The upload's own metadata stays out: phones record where they were.
     said = ["-map_metadata", "-1", "-map_chapters", "-1", "-metadata", f"comment={_comment(engine)}"]
     file = ["-movflags", "+faststart", "-f", "mp4", "-y", f"file:{path}"]
     return ["-filter_threads", "1", *frames, *sound_input(sound), *streams, *X264, *AAC, *said, *file]
@@ -144,7 +145,7 @@ def _comment(engine: str) -> str:
 
 
 def _check_file(path: Path, video: VideoFormat) -> None:
-    """Read the whole file, without decoding it, and count."""
+    """Read the whole file, without decoding it, and count its frames."""
     counted = ["-map", "0:v:0", "-c", "copy", "-f", "null", "-progress", "pipe:1", "-"]
     with run_ffmpeg(["-i", f"file:{path}", *counted], stdout=PIPE) as ffmpeg:
         counts = re.findall(rb"^frame=(\d+)$", ffmpeg.stdout.read(), re.MULTILINE)

@@ -1,10 +1,10 @@
-"""Pictures as video holds them: brightness in full, colour at half the size. Knows nothing of encoders."""
+"""Frames as video stores them: brightness at full size, colour at half. Knows nothing of encoders."""
 
 import numpy as np
 
 # Shares of red and blue in brightness, Rec. ITU-R BT.709.
 RED, BLUE = 0.2126, 0.0722
-# What of 8 bits "limited range" uses: brightness from 16 to 235, colour differences 112 either way of 128.
+# The part of 8 bits that "limited range" uses: brightness from 16 to 235, colour differences 128 ± 112.
 BLACK, BRIGHTNESS_RANGE = 16, 219
 NEUTRAL, COLOUR_RANGE = 128, 224
 
@@ -28,7 +28,7 @@ def to_yuv420p(frame: np.ndarray) -> np.ndarray:
         frame: uint8 RGB [height, width, 3], sides even.
 
     Returns:
-        uint8 [height × width × 3 / 2]: Y, then U and V, whose every value is the mean of 2 × 2 pixels.
+        uint8 [height × width × 3 / 2]: Y, then U and V, each value of which is the mean of 2 × 2 pixels.
     """
     import cv2
 

@@ -171,7 +171,7 @@ def install(python, requirements):
 
 def install_uv(python):
     """Installs the pinned uv into a virtual environment; tells whether that worked."""
-    pin = re.search("^uv==.*$", read(os.path.join(ROOT, PINS)), re.MULTILINE).group()
+    pin = re.findall("^uv==.*$", read(os.path.join(ROOT, PINS)), re.MULTILINE)[0]
     return not subprocess.call(pip_install(python) + [pin])
 
 
@@ -208,7 +208,7 @@ def pip_configuration(python):
     """What pip's files and variables say of the options of `pip install`, by option."""
     listed = output([python, "-m", "pip", "config", "list"]) or ""
     lines = re.findall(r"^(global|install|:env:)\.([a-z-]+)=(.*)$", listed, re.MULTILINE)
-    configured = {}
+    configured = {}  # type: dict[str, str]
     for wanted in ("global", "install", ":env:"):  # the later ones count
         configured.update(
             (option, ast.literal_eval(value)) for section, option, value in lines if section == wanted

@@ -11,7 +11,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 
 from models.echomimic.networks.attention import KeyValue
-from models.echomimic.networks.config import Architecture
+from models.echomimic.networks.config import Architecture, exact_div
 from models.echomimic.networks.denoiser import DenoisingNet
 from models.echomimic.speech_features import SpeechTokens
 from models.echomimic.windows import FRAMES_PER_TURN, windows
@@ -56,7 +56,7 @@ def prepare_latents(architecture: Architecture, params: GenerationParams, frames
     Drawn on the CPU, so that a seed means the same on every device.
     """
     generator = torch.Generator("cpu").manual_seed(params.seed)
-    height, width = params.height // architecture.latent_scale, params.width // architecture.latent_scale
+    height, width = (exact_div(side, architecture.latent_scale) for side in (params.height, params.width))
     noise = torch.randn((architecture.latent_channels, frames, height, width), generator=generator)
     return noise.clamp(-NOISE_LIMIT, NOISE_LIMIT).transpose(0, 1).contiguous()
 

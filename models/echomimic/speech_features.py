@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers.audio_utils import mel_filter_bank
 
-from models.echomimic.networks.config import AUDIO_CHANNELS, AUDIO_STATES
+from models.echomimic.networks.config import AUDIO_CHANNELS, AUDIO_STATES, exact_div
 from models.echomimic.networks.speech_encoder import (
     ENCODER_FRAMES,
     ENCODER_ROWS,
@@ -22,13 +22,13 @@ from models.echomimic.networks.speech_encoder import (
 from models.speech import SAMPLE_RATE, as_floats
 
 # Whisper's front end (Radford et al. 2022, section 2.2)
-WINDOW = SAMPLE_RATE * 25 // 1000  # samples under one analysis window
-HOP = SAMPLE_RATE * 10 // 1000  # samples between two of them
+WINDOW = exact_div(SAMPLE_RATE * 25, 1000)  # 400 samples under one analysis window, 25 ms
+HOP = exact_div(SAMPLE_RATE * 10, 1000)  # 160 samples from one window to the next, 10 ms
 DYNAMIC_RANGE = 8.0  # powers of ten kept below the loudest moment of the whole speech
 FLOOR = 1e-10
 
-SAMPLES_PER_ROW = HOP * ENCODER_STRIDE
-ROWS_PER_SECOND = SAMPLE_RATE // SAMPLES_PER_ROW
+SAMPLES_PER_ROW = HOP * ENCODER_STRIDE  # 320 samples per feature row
+ROWS_PER_SECOND = exact_div(SAMPLE_RATE, SAMPLES_PER_ROW)  # 50 feature rows a second
 
 ROWS_BEFORE, ROWS_AFTER = 4, 5  # around a video frame's own row
 
@@ -70,7 +70,7 @@ def log_mel(samples: np.ndarray, device: torch.device) -> Iterator[Tensor]:
         yield (piece.maximum(loudest - DYNAMIC_RANGE) + 4.0) / 4.0
 
 
-def speech_features(encoder: SpeechEncoder, samples: np.ndarray, rows: int | None = None) -> Tensor:
+def speech_features(encoder: SpeechEncoder, samples: np.ndarray, rows: int) -> Tensor:
     """Hidden states of a speech, float32 [rows, 5, 384], 50 rows a second.
 
     The encoder takes 30 s at a time; the last piece is padded with the value 0, which is not silence.
@@ -78,27 +78,24 @@ def speech_features(encoder: SpeechEncoder, samples: np.ndarray, rows: int | Non
     Args:
         encoder: on any device.
         samples: int16 [n] at 16 kHz, the whole speech.
-        rows: how many to compute; all by default.
+        rows: how many to compute, at most `len(samples) // SAMPLES_PER_ROW`.
     """
-    wanted = len(samples) // SAMPLES_PER_ROW if rows is None else rows
     # Allocated whole from the start: joining pieces would hold them twice.
-    features = torch.empty(wanted, AUDIO_STATES, AUDIO_CHANNELS, device=encoder.device)
+    features = torch.empty(rows, AUDIO_STATES, AUDIO_CHANNELS, device=encoder.device)
     for place, mel in zip(features.split(ENCODER_ROWS), log_mel(samples, encoder.device), strict=False):
         filled = nn.functional.pad(mel, (0, ENCODER_FRAMES - mel.shape[1]))
         place.copy_(encoder.states(filled[None].to(encoder.dtype))[: len(place)])
     return features
 
 
-def speech_tokens(
-    encoder: SpeechEncoder, samples: np.ndarray, fps: int, max_frames: int | None = None
-) -> SpeechTokens:
+def speech_tokens(encoder: SpeechEncoder, samples: np.ndarray, fps: int, max_frames: int) -> SpeechTokens:
     """The audio tokens of each video frame.
 
     Args:
         encoder: on any device.
         samples: int16 [n] at 16 kHz, the whole speech.
         fps: video frames per second.
-        max_frames: the maximum of frames; by default all the speech has tokens for.
+        max_frames: the maximum of frames; there are as many as the speech has tokens for.
     """
     rows = rows_around(len(samples) // SAMPLES_PER_ROW, fps)[:max_frames]
     return SpeechTokens(speech_features(encoder, samples, int(rows[-1, -1]) + 1), rows.to(encoder.device))

@@ -8,7 +8,7 @@ from models.errors import ParameterError
 FRAMES_PER_TURN = 2  # so that window borders fall on other frames in every step
 
 
-def windows(frames: int, context: int, overlap: int, offset: int = 0) -> list[list[int]]:
+def windows(frames: int, context: int, overlap: int) -> list[list[int]]:
     """Cover a ring of `frames` with windows.
 
     The ring closes: the last window continues into the first frames. Where all frames fit into one window
@@ -18,7 +18,6 @@ def windows(frames: int, context: int, overlap: int, offset: int = 0) -> list[li
         frames: in the video.
         context: frames per window.
         overlap: frames that neighbouring windows share.
-        offset: where the first window starts.
 
     Returns:
         Frame numbers of each window, in the order the network sees them.
@@ -36,4 +35,4 @@ def windows(frames: int, context: int, overlap: int, offset: int = 0) -> list[li
         )
     length = min(frames, context)
     starts = range(0, frames, context - overlap) if frames > context else [0]
-    return [[(offset + start + i) % frames for i in range(length)] for start in starts]
+    return [[(start + i) % frames for i in range(length)] for start in starts]

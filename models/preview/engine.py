@@ -24,10 +24,10 @@ class PreviewEngine:
     device = "cpu"
 
     def __init__(self) -> None:
-        # A picture this small is drawn faster by one thread than by OpenCV's pool (7.8 against 9.0 ms a frame
-        # at 512×512 on two cores).
+        # One thread draws a picture this small faster than OpenCV's pool (7.8 against 9.0 ms a frame at
+        # 512×512 on two cores).
         cv2.setNumThreads(1)
-        listen(np.zeros(SAMPLE_RATE, np.float32))  # loads what librosa compiles: seconds, once a process
+        listen(np.zeros(SAMPLE_RATE, np.float32))  # loads librosa's compiled parts: seconds
 
     def frames(self, scene: Scene, control: Control) -> Iterator[np.ndarray]:
         """Yield `scene.frame_count` frames, uint8 RGB [n, height, width, 3], n up to `BLOCK`.
@@ -52,4 +52,4 @@ class PreviewEngine:
                 control.progress((start + len(block)) / scene.frame_count)
 
     def check_device(self) -> None:
-        """Do nothing: a CPU that stopped computing could not say so."""
+        """Do nothing: a CPU that stopped responding could not say so."""

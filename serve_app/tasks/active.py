@@ -1,4 +1,4 @@
-"""The unfinished tasks that are one manager's business, kept in line with the journal."""
+"""The unfinished tasks that belong to one manager, kept in line with the journal."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -17,8 +17,8 @@ _READ_PERIOD_S = 30.0
 class ActiveTasks:
     """What waits, if this manager leads, and what it handed out.
 
-    A change is in the journal before it is here. One that another manager made in the meantime is
-    never overwritten: the task is its business then.
+    A change is in the journal before it is here. One that another manager made in the meantime is never
+    overwritten: from then on the task belongs to that manager.
 
     Args:
         journal: the journal.
@@ -40,7 +40,7 @@ class ActiveTasks:
         return self._in_doubt
 
     def find(self, task_id: str) -> Task | None:
-        """The task with this id, whoever's business it is."""
+        """The task with this id, whichever manager it belongs to."""
         return self._tasks.get(task_id) or self._journal.get(task_id)
 
     def current(self, task: Task) -> Task:
@@ -71,7 +71,7 @@ class ActiveTasks:
         return self._queues[task.engine].position(task)
 
     def counts(self) -> dict[TaskStatus, int]:
-        """How many tasks are pending and how many processing, whosever business they are."""
+        """How many tasks are pending and how many processing, whichever manager they belong to."""
         if not self._leadership.alone:
             return self._journal.counts()
         processing = len(self._processing)
@@ -81,7 +81,7 @@ class ActiveTasks:
         }
 
     def pending_of(self, owner: str) -> int:
-        """How many tasks of this owner are pending, whosever business they are."""
+        """How many tasks of this owner are pending, whichever manager they belong to."""
         if not self._leadership.alone:
             return self._journal.pending_of(owner)
         return sum(task.owner == owner and task.status is TaskStatus.PENDING for task in self._tasks.values())
@@ -95,7 +95,7 @@ class ActiveTasks:
         return self._write(self._journal.save, task)
 
     def note(self, task: Task) -> None:
-        """Keep a change of a task that is here, for as long as this process lives."""
+        """Keep a change of a task in memory only."""
         self._tasks[task.id] = task
 
     def refresh(self, now: float) -> list[Task]:

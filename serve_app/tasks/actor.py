@@ -16,6 +16,7 @@ from serve_app.errors import ApiError
 from serve_app.settings import Settings
 from serve_app.storage.local import LocalStorage
 from serve_app.task import Task, TaskReport
+from serve_app.tasks.code_version import CODE_VERSION
 from serve_app.tasks.journal import Journal
 from serve_app.tasks.manager import TaskManager
 from serve_app.tasks.notifier import Notifier
@@ -23,9 +24,6 @@ from serve_app.tasks.overview import Overview
 from serve_app.tasks.sweeper import Sweeper
 from serve_app.tasks.tickets import Tickets
 from serve_app.tasks.webhooks import load_secret
-
-# Raised with every change to the manager: the actor outlives the application, and newer code replaces it.
-CODE_VERSION = 5
 
 _SUPERVISION_PERIOD_S = 1.0
 _SWEEP_PERIOD_S = 60.0

@@ -15,9 +15,9 @@ _CLOCK_DIFFERENCE_S = 60.0
 class Leadership:
     """The manager that came last leads, while it is alive; the others let their running work finish.
 
-    When a cluster replaces another, both run for a while. Managers are alive for `lease_s` after they
-    last said so; their clocks must agree within some seconds. One that died with a clock far ahead counts as
-    dead all the same.
+    When a cluster replaces another, both run for a while. A manager counts as alive for `lease_s` after it
+    last said so; the clocks must agree within some seconds. One that died with a clock far ahead counts as
+    dead.
 
     Args:
         journal: the journal that the managers share.
@@ -33,7 +33,7 @@ class Leadership:
         self._alive: list[str] = []
 
     def renew(self, now: float) -> bool:
-        """Say that we are alive, and look who is; returns whether others are, or have been until now."""
+        """Tell the others that we are alive; returns whether others are, or were until now."""
         # Also where the clock was set back: our word would outlast us by as much.
         if not 0 <= now - self._renewed_at < self._lease_s / _RENEWALS_PER_LEASE:
             self._renew(now)

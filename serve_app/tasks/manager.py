@@ -129,13 +129,7 @@ class TaskManager:
         return known is not None and known.attempt == report.attempt and known.video == video
 
     def reject(self, task_id: str, attempt: int, error: Notice | str) -> None:
-        """The input of the attempt cannot be used: the task fails, for good.
-
-        Args:
-            task_id: the task.
-            attempt: which attempt.
-            error: why; a sentence comes from a replica of a release that had no notices.
-        """
+        """The input of the attempt cannot be used: the task fails, for good."""
         task = self._active.attempt(task_id, attempt)
         if task is not None:
             self._finish(_as_failed(task, _as_notice(error)))
@@ -221,16 +215,15 @@ class TaskManager:
             self._requeue(task)
             self._retries.pause_after_failure(task.id, task.failures)
         else:
-            error = Notice.of("gave_up", failures=task.failures, reason=reason)
-            self._finish(_as_failed(task, error))
+            self._finish(_as_failed(task, Notice.of("gave_up", failures=task.failures, reason=reason)))
 
     def _retry_with_more_room(self, task: Task, reason: Notice) -> None:
         if self._retries.allows_full_disk(task.id):
             self._requeue(task)
             self._retries.pause_after_full_disk(task.id)
         else:
-            error = Notice.of("disk_stayed_full", count=len(FULL_DISK_PAUSES_S) + 1, reason=reason)
-            self._finish(_as_failed(task, error))
+            times = len(FULL_DISK_PAUSES_S) + 1
+            self._finish(_as_failed(task, Notice.of("disk_stayed_full", count=times, reason=reason)))
 
     def _requeue(self, task: Task) -> None:
         self._active.save(_as_pending(task))
@@ -285,8 +278,10 @@ def _as_failed(task: Task, error: Notice) -> Task:
 
 def _as_finished(task: Task, now: float) -> Task:
     progress = replace(task.progress, stage=None)
-    return replace(task, progress=progress, finished_at=now, webhook_at=now if task.webhook_url else None)
+    webhook_at = now if task.webhook_url else None
+    return replace(task, progress=progress, finished_at=now, webhook_at=webhook_at)
 
 
 def _as_notice(told: Notice | str) -> Notice:
+    # Replicas of a release that had no notices send a sentence.
     return told if isinstance(told, Notice) else Notice.of("text", text=told)

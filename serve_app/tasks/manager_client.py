@@ -13,7 +13,8 @@ from ray.exceptions import RayActorError, RayTaskError
 from serve_app.cluster.portable import portable
 from serve_app.errors import ApiError, JournalUnavailable, ManagerUnavailable, StorageFull
 from serve_app.settings import Settings
-from serve_app.tasks.actor import CODE_VERSION, TaskManagerActor
+from serve_app.tasks.actor import TaskManagerActor
+from serve_app.tasks.code_version import CODE_VERSION
 
 NAMESPACE = "echomimic"
 ACTOR_NAME = "task_manager"

@@ -1,4 +1,4 @@
-"""Tells those who asked that their task has ended, until they have taken note of it."""
+"""Sends the webhooks of tasks that have ended, again and again until they are received."""
 
 import asyncio
 import json
@@ -39,12 +39,11 @@ class Notifier:
         self._allow_private = allow_private
         self._clock = clock
         self._under_way: dict[str, asyncio.Task[None]] = {}
-        # What became of attempts, for as long as the journal cannot be written: nothing is sent again
-        # because of that.
+        # Outcomes that the journal could not take yet, so that nothing is sent twice because of that.
         self._outcomes: dict[str, Task] = {}
 
     async def notify(self) -> None:
-        """Begin an attempt at every message that is due; none waits for another to end."""
+        """Start sending every message that is due; none waits for another to end."""
         for outcome in list(self._outcomes.values()):
             if not self._note(outcome):
                 break
@@ -75,18 +74,20 @@ class Notifier:
                 allow_private=self._allow_private,
             )
         except Exception as error:
-            # Also what nobody foresaw: it would be tried again every second, without an end.
+            # Unforeseen errors too: the message would be sent again every second, without an end.
             return _put_off(task, now, error)
         return replace(task, webhook_at=None)
 
     def _note(self, outcome: Task) -> bool:
-        """Whether the journal knows now what became of an attempt."""
+        """Journal the outcome of an attempt; returns whether the journal has it now."""
         self._outcomes[outcome.id] = outcome
         try:
-            # Where another manager was faster, its word counts.
+            # Where another manager changed the task first, its change stays.
             self._journal.save(outcome)
         except Exception as error:
-            logger.warning("task %s: its webhook cannot be noted (%s); another time", outcome.id, error)
+            logger.warning(
+                "task %s: the outcome of its webhook cannot be journalled now (%s)", outcome.id, error
+            )
             return False
         del self._outcomes[outcome.id]
         return True

@@ -1,4 +1,4 @@
-"""Removes what has had its time: old tasks, uploads nobody needs any more, files without a task."""
+"""Removes what has expired: old tasks, uploads that are no longer needed, files without a task."""
 
 import itertools
 import logging
@@ -38,10 +38,10 @@ class Sweeper:
     clock: Callable[[], float] = time.time
 
     def sweep(self) -> None:
-        """Remove what has had its time. Blocks for as long as the files take.
+        """Remove what has expired. Blocks for as long as the files take.
 
-        What cannot be removed now keeps nothing else from it. Files go first, and those of a task before
-        its row: a full disk has no room to write down that a row is gone.
+        A file that cannot be removed now keeps no other from being removed. Files go first, and those of a
+        task before its row: a full disk has no room to write down that a row is gone.
         """
         try:
             self._sweep_files()

@@ -1,3 +1,5 @@
+# mypy: ignore-errors
+# It runs on the classes of the release before, which mypy does not see.
 """A process of the release before this one, with its modules in memory and this release's nowhere.
 
 `python OLD_PROCESS [make]`, started in that release's folder: makes samples of what its processes send each

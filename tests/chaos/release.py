@@ -10,7 +10,7 @@ from pathlib import Path
 from serve_app.launcher import CONFIG, ROOT
 
 _PACKAGES = ("serve_app", "models")
-_MANAGER = "serve_app/tasks/actor.py"
+_MANAGER = "serve_app/tasks/code_version.py"
 
 
 class NotInHistory(Exception):

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.rules import Rules
+from models.echomimic.weights.variants import VARIANTS
 from tests.parity.bench import Bench
 from tests.parity.report import report
 
@@ -15,7 +16,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="the goldens")
     parser.add_argument("--salt", default="", help="the salt they were made with")
     parser.add_argument("--weights", type=Path, help="the folder of published weights they were made with")
-    parser.add_argument("--variant", choices=["acc", "base"], default="acc", help="of those weights")
+    parser.add_argument("--variant", choices=VARIANTS, default="acc", help="of those weights")
     parser.add_argument("--full", action="store_true", help="also those of full size (10 GB, minutes)")
     options = parser.parse_args()
     count = misses = 0

@@ -6,7 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.echomimic.speech_features import SpeechTokens, log_mel, rows_around, speech_features
+from models.echomimic.speech_features import (
+    SAMPLES_PER_ROW,
+    SpeechTokens,
+    log_mel,
+    rows_around,
+    speech_features,
+)
 from tests.parity.bench import Arrays, Bench, Facts, fingerprint
 from tests.parity.rows import AnyRow, Broken, compare, compare_statistics
 
@@ -35,7 +41,7 @@ def _signal(bench: Bench, name: str, facts: Facts, arrays: Arrays) -> Iterator[A
         yield Broken(f"{STEM} {name} signal", str(error))
         return
     mel = torch.cat(list(log_mel(pcm, torch.device("cpu"))), dim=1)
-    features = speech_features(bench.tiny.speech, pcm)
+    features = speech_features(bench.tiny.speech, pcm, len(pcm) // SAMPLES_PER_ROW)
     yield compare_statistics(f"{STEM} {name} mel", mel, facts["mel"], MEL)
     yield compare_statistics(f"{STEM} {name} features", features, facts["features"], FEATURES)
     for row, golden in facts["rows"].items():

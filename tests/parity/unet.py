@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from benchmarks.rules import Rules
 from models.echomimic.networks.attention import KeyValue
 from models.echomimic.networks.build import face_locator
-from models.echomimic.networks.config import TINY
+from models.echomimic.networks.config import TINY, Architecture
 from models.echomimic.networks.reference import Bank, ReferenceNet
 from tests.parity.bench import Arrays, Bench, Facts
 from tests.parity.rows import AnyRow, compare, compare_statistics
@@ -79,9 +79,16 @@ def _face(bench: Bench, arrays: Arrays) -> Tensor:
 
 def pose_locator(rules: Rules) -> nn.Module:
     """The locator of the pose pipelines, which sees pictures instead of masks."""
-    locator = face_locator(TINY, mask_channels=3)
-    rules.fill(locator.requires_grad_(False), "face_locator", "face_locator_pose")
+    locator = locator_for(TINY, channels=3)
+    rules.fill(locator, "face_locator", "face_locator_pose")
     return locator
+
+
+def locator_for(architecture: Architecture, channels: int) -> nn.Module:
+    """A face locator for pictures of so many channels; the engine's masks have one."""
+    locator = face_locator(architecture)
+    locator.conv_in = nn.Conv2d(channels, locator.conv_in.out_channels, kernel_size=3, padding=1)
+    return locator.requires_grad_(False)
 
 
 def _unrounded(bench: Bench, bank: Bank) -> tuple[KeyValue, ...]:

@@ -8,6 +8,8 @@ from models.progress import Progress, Stage
 from serve_app.task import Task, TaskReport
 
 A_WARNING = Notice.of("several_faces", count=2)
+DIED = Notice.of("replica_died")
+NO_ROOM = Notice.of("disk_full", reason="No space left on device")
 
 DIED = Notice.of("replica_died")
 NO_ROOM = Notice.of("disk_full", reason="No space left on device")

@@ -40,11 +40,11 @@ def build(architecture: Architecture) -> Networks:
     return networks
 
 
-def face_locator(architecture: Architecture, mask_channels: int = 1) -> ControlNetConditioningEmbedding:
+def face_locator(architecture: Architecture) -> ControlNetConditioningEmbedding:
     """The convolutions that tell the denoiser where the face is; ControlNet's (Zhang et al. 2023) layout."""
     return ControlNetConditioningEmbedding(
         conditioning_embedding_channels=architecture.channels[0],
-        conditioning_channels=mask_channels,
+        conditioning_channels=1,
         block_out_channels=architecture.face_channels,
     )
 

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from models.echomimic.networks.config import AUDIO_CHANNELS, AUDIO_STATES
+from models.echomimic.networks.config import AUDIO_CHANNELS, AUDIO_STATES, exact_div
 
 MEL_BANDS = 80
-ENCODER_FRAMES = 3000  # mel frames the encoder takes at once, 100 a second
+ENCODER_FRAMES = 3000  # mel frames in a 30-second chunk, which the encoder takes at once
 ENCODER_STRIDE = 2  # mel frames per feature row
-ENCODER_ROWS = ENCODER_FRAMES // ENCODER_STRIDE
+ENCODER_ROWS = exact_div(ENCODER_FRAMES, ENCODER_STRIDE)  # 1500 feature rows in a chunk
 
 
 class SpeechEncoder(WhisperEncoder):

@@ -17,12 +17,11 @@ from huggingface_hub.hf_api import RepoSibling
 
 from models.echomimic.weights.layout import CONFIG, SUFFIXES, stems
 from models.echomimic.weights.lock import Lock, LockedFile, read_lock
-from models.echomimic.weights.variants import Variant
+from models.echomimic.weights.variants import VARIANTS, Variant
 from models.errors import CheckpointError
 
 REPOSITORY = "BadToBest/EchoMimic"
 FIRST_REVISION = "main"
-VARIANTS: tuple[Variant, ...] = ("acc", "base")
 PART = ".part"
 
 
@@ -139,9 +138,7 @@ def main() -> int:
     """Fetch the weights named on the command line."""
     parser = argparse.ArgumentParser(prog="python -m models.echomimic.weights.download", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the weights go")
-    parser.add_argument(
-        "--variant", choices=VARIANTS, default=VARIANTS[0], help="the accelerated one, or the base"
-    )
+    parser.add_argument("--variant", choices=VARIANTS, default="acc", help="the accelerated one, or the base")
     options = parser.parse_args()
     try:
         lock = fetch(options.folder, options.variant)

@@ -23,7 +23,7 @@ from models.echomimic.engine import EchoMimicEngine, Precision
 from models.echomimic.networks.build import Networks
 from models.echomimic.networks.config import TINY
 from models.echomimic.sampler import Conditioning
-from models.echomimic.speech_features import speech_features
+from models.echomimic.speech_features import SAMPLES_PER_ROW, speech_features
 from models.echomimic.weights.checkpoints import load
 from models.echomimic.weights.lock import Lock, LockedFile
 from models.engine import Control, Scene
@@ -317,9 +317,10 @@ def test_speech_beyond_the_last_frame_is_heard(
 
     monkeypatch.setattr(pipeline_module, "condition", keep)
     generate()
-    whole = speech_features(networks.speech, load_speech(speech_file, lambda: False).samples)
-    heard = conditionings[0].audio.features
-    assert torch.equal(heard, whole[: len(heard)])
+    samples = load_speech(speech_file, lambda: False).samples
+    whole = speech_features(networks.speech, samples, len(samples) // SAMPLES_PER_ROW)
+    features = conditionings[0].audio.features
+    assert torch.equal(features, whole[: len(features)])
     assert len(conditionings[0].audio) == PARAMS.length
 
 

@@ -27,10 +27,6 @@ def test_a_short_video_is_one_window() -> None:
     assert windows(7, 12, 3) == [[0, 1, 2, 3, 4, 5, 6]]
 
 
-def test_an_offset_turns_the_ring() -> None:
-    assert windows(7, 12, 3, offset=2) == [[2, 3, 4, 5, 6, 0, 1]]
-
-
 def test_windows_that_never_advance_are_refused() -> None:
     with pytest.raises(ParameterError, match=r"context_overlap is 12.* at most 11"):
         windows(20, 12, 12)

@@ -25,7 +25,8 @@ from serve_app.storage.local import LocalStorage
 from serve_app.task import TaskStatus
 from serve_app.tasks import actor as actor_module
 from serve_app.tasks import manager_client as manager_client_module
-from serve_app.tasks.actor import CODE_VERSION, TaskManagerActor
+from serve_app.tasks.actor import TaskManagerActor
+from serve_app.tasks.code_version import CODE_VERSION
 from serve_app.tasks.journal import Journal
 from serve_app.tasks.manager_client import ManagerClient
 from tests.serve_app.local_api import local_api

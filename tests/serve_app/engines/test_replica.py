@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from models.errors import DiskFull, OutOfMemory
+from models.errors import DiskFull, ImageError, OutOfMemory
 from serve_app.engines import replica as replica_module
 from serve_app.engines.registry import ENGINES, RegisteredEngine
 from serve_app.engines.replica import EngineReplica
@@ -122,6 +122,18 @@ class TestADeviceThatWorks:
         failing.device_lost = True  # nobody asks it
         work(replica)
         assert failures(manager) == [1, 0]
+
+
+class TestUnusableInput:
+    def test_fails_its_task_for_good_with_what_is_wrong_and_allowed(self, replica, manager, tasks, failing):
+        failing.error = ImageError("face_required")
+        work(replica)
+        task = manager.snapshot("a", owner=None).task
+        assert (task.status, task.error, task.failures) == (TaskStatus.FAILED, failing.error.notice, 0)
+        assert task.error.text == (
+            "reference_image: no face was found in reference_image; the preview engine needs one "
+            "(allowed: a photo of one face, seen from the front, well lit and not covered)"
+        )
 
 
 class TestAFullDisk:

@@ -26,7 +26,7 @@ class TestPressure:
             crowded.admit(owner=None, idempotency_key="c")
         assert crowded.overview.counts()[TaskStatus.PENDING] == 2
 
-    def test_one_owner_cannot_take_all_the_room(self, journal, clock):
+    def test_one_owner_cannot_take_every_place(self, journal, clock):
         manager = start(journal, clock, max_pending_per_key=1)
         manager.submit(new_task("a", owner="alice"))
         with pytest.raises(QueueFull, match="1 tasks of this API key are pending"):

@@ -5,7 +5,7 @@ import pytest
 from serve_app.errors import QueueFull, TaskFinished
 from serve_app.task import TaskStatus
 from tests.serve_app.managers import LEASE_S, start, state, watch
-from tests.serve_app.new_tasks import new_task, report_of
+from tests.serve_app.new_tasks import DIED, new_task, report_of
 
 
 class TestTwoManagers:
@@ -59,7 +59,7 @@ class TestTwoManagers:
 
     def test_work_of_the_old_one_that_is_lost_is_repeated_by_the_new_one(self, old, new):
         old.refresh()
-        old.lose("running", 1, "its replica died")
+        old.lose("running", 1, DIED)
         new.refresh()
         assert old.claim("1", "preview") is None
         assert new.claim("2", "preview").id == "running"

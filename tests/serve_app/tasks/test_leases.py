@@ -8,6 +8,7 @@ from serve_app.tasks.leases import AttemptKey, Leases
 from tests.serve_app.managers import LEASE_S, STALL_S, state, watch
 from tests.serve_app.new_tasks import new_task, report_of
 
+SILENT, STALLED = Notice.of("no_report", seconds=15), Notice.of("no_progress", seconds=300)
 FIRST, SECOND = AttemptKey("a", 1), AttemptKey("a", 2)
 
 
@@ -29,7 +30,7 @@ def test_a_lease_begins_once(leases, clock):
     leases.begin(FIRST)
     pass_time(leases, clock, 10, FIRST)
     leases.begin(FIRST)
-    assert pass_time(leases, clock, 6, FIRST) == {FIRST: Notice.of("no_report", seconds=15)}
+    assert pass_time(leases, clock, 6, FIRST) == {FIRST: SILENT}
 
 
 def test_a_report_renews_the_lease_of_its_attempt_alone(leases, clock):
@@ -37,15 +38,15 @@ def test_a_report_renews_the_lease_of_its_attempt_alone(leases, clock):
     leases.begin(SECOND)
     pass_time(leases, clock, 10, FIRST, SECOND)
     leases.renew(SECOND, counter=0)
-    assert pass_time(leases, clock, 6, FIRST, SECOND) == {FIRST: Notice.of("no_report", seconds=15)}
+    assert pass_time(leases, clock, 6, FIRST, SECOND) == {FIRST: SILENT}
 
 
 def test_only_a_counter_that_rises_is_progress(leases, clock):
     leases.begin(FIRST)
     for counter in [1] + [0, 1] * 15:
         leases.renew(FIRST, counter)
-        assert pass_time(leases, clock, 10, FIRST) in ({}, {FIRST: Notice.of("no_progress", seconds=300)})
-    assert pass_time(leases, clock, 1, FIRST) == {FIRST: Notice.of("no_progress", seconds=300)}
+        assert pass_time(leases, clock, 10, FIRST) in ({}, {FIRST: STALLED})
+    assert pass_time(leases, clock, 1, FIRST) == {FIRST: STALLED}
     leases.renew(FIRST, counter=2)
     assert leases.check([FIRST]) == {}
 
@@ -64,7 +65,7 @@ def test_of_a_long_gap_between_two_checks_a_third_of_a_lease_counts(leases, cloc
     clock.now += 3600
     assert leases.check([FIRST]) == {}
     assert pass_time(leases, clock, 10, FIRST) == {}
-    assert pass_time(leases, clock, 1, FIRST) == {FIRST: Notice.of("no_report", seconds=15)}
+    assert pass_time(leases, clock, 1, FIRST) == {FIRST: SILENT}
 
 
 class TestSilence:

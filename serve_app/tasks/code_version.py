@@ -1,0 +1,7 @@
+"""Which code of the task manager this is: the actor outlives its application, and newer code replaces it.
+
+Written by `python -m tests.code_version --record`.
+"""
+
+CODE_VERSION = 5
+SOURCES = "b241822faaf09a31"
