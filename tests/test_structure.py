@@ -133,9 +133,9 @@ def test_every_module_has_its_tests_or_its_package_says_where_they_are(module):
 
 @pytest.mark.parametrize("package", [path.parent for path in MODULES.values() if path.name == "__init__.py"])
 def test_what_a_package_says_of_its_tests_is_true(package):
-    for place, names in places_of_tests(package):
+    for place, modules in places_of_tests(package):
         assert (ROOT / place).exists(), place
-        assert (names or set()) <= {path.stem for path in package.glob("*.py")}, place
+        assert (modules or set()) <= {path.stem for path in package.glob("*.py")}, place
 
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("test_*.py")), ids=stem)
