@@ -1,4 +1,4 @@
-"""Where a Serve controller that the release before 0.2 started looks for the proxies' middleware.
+"""Where a Serve controller that the release before 0.2.0 started looks for the proxies' middleware.
 
 It keeps the import path for as long as it runs, and no proxy that it starts anew would come up without this.
 To be removed with the release after this one.

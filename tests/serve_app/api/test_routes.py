@@ -208,7 +208,11 @@ class TestGenerateVideo:
                 with astronaut_file.open("rb") as image, speech_file.open("rb") as audio:
                     files = {"reference_image": image, "audio_file": audio}
                     httpx.post(f"{service.url}/generate_video", files=files, timeout=impatient)
-        poll(lambda: all(len(list(folder.iterdir())) == 2 for folder in uploads.iterdir()))
+
+        def is_task(folder):
+            return "status" in service.task(folder.name) and len(list(folder.iterdir())) == 2
+
+        poll(lambda: all(is_task(folder) for folder in uploads.iterdir()))
         for folder in uploads.iterdir():
             assert service.wait(folder.name)["status"] in ("completed", "failed")
 
