@@ -40,6 +40,8 @@ NEEDS = (
     ({"run_service", "postgres_programs"}, "cluster"),
     ({"browser"}, "browser"),
     ({"networks"}, "diffusion"),
+    ({"bench"}, "diffusion"),
+    ({"plain"}, "diffusion"),
 )
 
 # What people upload: name -> how ffmpeg makes it from the example clip.
