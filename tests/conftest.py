@@ -41,6 +41,8 @@ NEEDS = (
     ({"browser"}, "browser"),
     ({"networks"}, "diffusion"),
     ({"weights"}, "diffusion"),
+    ({"bench"}, "diffusion"),
+    ({"plain"}, "diffusion"),
 )
 
 # What people upload: name -> how ffmpeg makes it from the example clip.
