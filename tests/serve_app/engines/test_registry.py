@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from ray.serve._private.common import DeploymentStatus, DeploymentStatusTrigger, ReplicaState
+from ray.serve._private.common import DeploymentStatus, DeploymentStatusTrigger
 from ray.serve.schema import ApplicationStatus, DeploymentStatusOverview
 
 from models.params import GenerationParams
@@ -194,8 +194,9 @@ class TestAThirdEngine:
 
     def test_is_examined_and_shown_in_health(self, register, settings, monkeypatch):
         register()
+        states: Any = {"RUNNING": 1}  # Serve names them by strings, whatever its annotation says
         sketch = DeploymentStatusOverview(
-            DeploymentStatus.HEALTHY, DeploymentStatusTrigger.UNSPECIFIED, {ReplicaState.RUNNING: 1}, ""
+            DeploymentStatus.HEALTHY, DeploymentStatusTrigger.UNSPECIFIED, states, ""
         )
         application = SimpleNamespace(status=ApplicationStatus.RUNNING, deployments={"Sketch": sketch})
         status = SimpleNamespace(applications={"echomimic": application})
