@@ -1,7 +1,7 @@
 """What the answers of the REST contract hold. Plain data: a client needs no more of this package."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Literal, Union
 
@@ -74,7 +74,10 @@ class TaskResponse(BaseModel):
         description="Path of the video once completed; where keys are needed, it opens for a while without."
     )
     warnings: list[str] = Field(description="What was done otherwise than one might expect, and why.")
-    notices: list[NoticeResponse] = Field(description="The warnings, then the error, as data.")
+    # The release before sends none, and the client of this one may ask it.
+    notices: list[NoticeResponse] = Field(
+        default_factory=list, description="The warnings, then the error, as data."
+    )
 
     @classmethod
     def of(
@@ -145,6 +148,14 @@ class EngineHealth:
     replicas: int
     ready: bool
     reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Health:
+    """What was last seen of the application; its status in Serve, None while Serve does not know it."""
+
+    application: str | None = None
+    engines: Mapping[str, EngineHealth] = field(default_factory=dict)
 
 
 class HealthResponse(BaseModel):

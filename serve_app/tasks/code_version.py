@@ -3,5 +3,5 @@
 Written by `python -m tests.code_version --record`.
 """
 
-CODE_VERSION = 6
-SOURCES = "bee5c5e2399ce1fa"
+CODE_VERSION = 7
+SOURCES = "eb3549a429a1c9af"

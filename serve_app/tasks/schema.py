@@ -2,8 +2,8 @@
 
 Two numbers go with a journal: the version of its schema, and the lowest version that a release must know to
 work with it. While a step only adds what a release need not know (tables, and columns that may be NULL or
-have a default), releases of both versions can use the journal. A step after which they can't raises
-`MINIMUM_READER` to its own version.
+have a default), releases of both versions can use the journal. A step after which they can't, as when there
+is a new status or stage, raises `MINIMUM_READER` to its own version.
 """
 
 import itertools
@@ -113,6 +113,8 @@ def migrate(connection: sa.Connection) -> None:
     _version.create(connection, checkfirst=True)
     found = connection.execute(sa.select(_version.c.version)).scalar_one_or_none()
     if found is None:
+        # The table may be there without a row: that of a release before, whose first start was cut off.
+        _version.drop(connection)
         _metadata.create_all(connection)
         connection.execute(_version.insert().values(version=SCHEMA_VERSION, minimum_reader=MINIMUM_READER))
     elif found < SCHEMA_VERSION:

@@ -8,7 +8,7 @@ autoscaler sees the depth of the queue, and the order is the manager's.
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from ray.exceptions import RayActorError
 
@@ -20,28 +20,17 @@ from serve_app.tasks.manager import TaskManager
 logger = logging.getLogger("ray.serve")
 
 
-async def _work(deployment: str, ticket_id: str) -> None:
-    await waiting_handle(deployment, APP_NAME).work.remote(ticket_id)
-
-
 class Tickets:
     """Keeps at least as many tickets waiting as tasks could start.
 
     Args:
         manager: has the tasks, and is told when a ticket ends.
         deployments: the deployment of each engine, by the engine's name.
-        work: has a replica of this deployment work on this ticket, and returns when it is done.
     """
 
-    def __init__(
-        self,
-        manager: TaskManager,
-        deployments: Mapping[str, str],
-        work: Callable[[str, str], Awaitable[None]] = _work,
-    ):
+    def __init__(self, manager: TaskManager, deployments: Mapping[str, str]):
         self._manager = manager
         self._deployments = deployments
-        self._work = work
         self._waiting: dict[str, set[str]] = {engine: set() for engine in deployments}
         # The event loop itself holds its tasks only weakly.
         self._followed: set[asyncio.Task[None]] = set()
@@ -64,7 +53,7 @@ class Tickets:
     async def _follow(self, deployment: str, ticket_id: str) -> None:
         reason = Notice.of("replica_without_result")
         try:
-            await self._work(deployment, ticket_id)
+            await waiting_handle(deployment, APP_NAME).work.remote(ticket_id)
         except RayActorError:
             reason = Notice.of("replica_died")
         except Exception as error:

@@ -14,12 +14,12 @@ from ray.serve.schema import ApplicationStatus, DeploymentStatusOverview
 from models.params import GenerationParams
 from serve_app.api.health_answer import health_answer
 from serve_app.app import build
-from serve_app.cluster.health import Health, examine
+from serve_app.cluster.health import examine
 from serve_app.engines.choice import EngineChoice, choose
 from serve_app.engines.registry import ENGINES, RegisteredEngine, deployments
 from serve_app.engines.replica import EngineReplica
 from serve_app.errors import ConfigError
-from serve_app.schemas import EngineHealth
+from serve_app.schemas import EngineHealth, Health
 from serve_app.settings import EngineSettings, Settings
 from serve_app.storage.local import LocalStorage
 from serve_app.task import TaskStatus
