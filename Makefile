@@ -13,6 +13,7 @@ PYTEST := $(BIN)/python -m pytest --durations=10
 # Two jobs side by side, each with its output in one piece: a service that starts leaves processors idle.
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --keep-going --jobs=2 \
                 $(if $(filter output-sync,$(.FEATURES)),--output-sync)
+MEDIA := tests/models/test_hostile_media.py
 # The tests that need no cluster, no browser and no diffusion network; tests/conftest.py marks the others.
 QUICK := not service and not cluster and not browser and not diffusion
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate \
@@ -34,7 +35,7 @@ weights: echomimic  ## fetch the published EchoMimic weights (DIR=weights VARIAN
 	@$(BIN)/python -m models.echomimic.weights.download '$(DIR)' --variant '$(VARIANT)'
 
 check: dev  ## lint, types and the tests that need no service, no browser and no diffusion network
-	@$(SIDE_BY_SIDE) check-models lint check-others
+	@$(SIDE_BY_SIDE) check-media lint check-models check-others
 
 test: dev  ## lint, types and all tests but those of test-cluster
 	@$(SIDE_BY_SIDE) test-services lint test-others
@@ -67,9 +68,13 @@ lock: dev  ## pin the newest versions that fit requirements-*.in
 clean:  ## remove the virtual environment and everything generated
 	rm -rf .venv output .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: check-models check-others test-services test-others
+.PHONY: check-media check-models check-others test-services test-others
+# Half of the time that the tests of the models take.
+check-media:
+	$(PYTEST) $(MEDIA)
+
 check-models:
-	$(PYTEST) -m '$(QUICK)' tests/models
+	$(PYTEST) -m '$(QUICK)' tests/models --ignore $(MEDIA)
 
 check-others:
 	$(PYTEST) -m '$(QUICK)' --ignore tests/models

@@ -153,10 +153,7 @@ class Notice:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Notice":
         """A notice from the data that `as_json` made."""
-        values = {
-            name: cls.from_json(value) if isinstance(value, dict) else value
-            for name, value in data["values"].items()
-        }
+        values = {name: _value_from_json(value) for name, value in data["values"].items()}
         return cls.of(data["code"], **values)
 
     def as_json(self) -> dict[str, Any]:
@@ -205,3 +202,10 @@ class Notice:
         """A readable form of a code that a newer release has added."""
         values = ", ".join(f"{name}: {value}" for name, value in self.values)
         return self.code.replace("_", " ") + (f" ({values})" if values else "")
+
+
+def _value_from_json(value: Any) -> Value:
+    if isinstance(value, dict) and value.keys() >= {"code", "values"}:
+        return Notice.from_json(value)
+    # A newer release may have kinds of values that this one does not know.
+    return value if isinstance(value, str | int | float) else str(value)

@@ -20,6 +20,7 @@ ApiError                   answered as {"error": {"type", "message", "field"?, "
 ConfigError                the configuration is wrong; shown to the operator
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,6 +37,10 @@ class ApiError(Exception):
     status_code = 500
     type = "internal_error"
     headers: Mapping[str, str] = {}
+
+    def __init_subclass__(cls) -> None:
+        """Name the type of the answer after the class: `task_not_found` for TaskNotFound."""
+        cls.type = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
     def __init__(self, message: str, *, field: str | None = None, allowed: str | None = None):
         super().__init__(message)
@@ -59,14 +64,12 @@ class InvalidRequest(ApiError):
     """A field is missing, cannot be read, or has a value that is not allowed."""
 
     status_code = 422
-    type = "invalid_request"
 
 
 class TaskNotFound(ApiError):
     """No task has this id."""
 
     status_code = 404
-    type = "task_not_found"
 
     def __init__(self, task_id: str):
         super().__init__(f"there is no task {task_id!r}", field="task_id")
@@ -76,21 +79,18 @@ class TaskNotFinished(ApiError):
     """The task has no video to download."""
 
     status_code = 409
-    type = "task_not_finished"
 
 
 class VideoGone(ApiError):
     """The task was completed, but its video has been removed."""
 
     status_code = 410
-    type = "video_gone"
 
 
 class IdempotencyKeyReused(ApiError):
     """The idempotency key was used before, with other fields or files."""
 
     status_code = 422
-    type = "idempotency_key_reused"
 
     def __init__(self, key: str):
         super().__init__(
@@ -104,28 +104,24 @@ class TaskFinished(ApiError):
     """The task is finished and can no longer be cancelled."""
 
     status_code = 409
-    type = "task_finished"
 
 
 class BodyTooLarge(ApiError):
     """The request body is larger than the service accepts."""
 
     status_code = 413
-    type = "body_too_large"
 
 
 class HostNotAllowed(ApiError):
     """The Host header names a host that this service does not serve."""
 
     status_code = 400
-    type = "host_not_allowed"
 
 
 class Unauthorized(ApiError):
     """The API key is missing or unknown."""
 
     status_code = 401
-    type = "unauthorized"
     headers: Mapping[str, str] = {"WWW-Authenticate": 'Bearer realm="echomimic-serve"'}
 
 
@@ -133,14 +129,12 @@ class LinkRefused(ApiError):
     """A signed URL has expired or was altered, or its API key was revoked."""
 
     status_code = 403
-    type = "link_refused"
 
 
 class KeysUnavailable(ApiError):
     """The file of API keys cannot be read, so every request is refused."""
 
     status_code = 503
-    type = "keys_unavailable"
 
     def __init__(self) -> None:
         super().__init__("the file of API keys cannot be read; see the log of the service")
@@ -150,7 +144,6 @@ class ManagerUnavailable(ApiError):
     """The task manager did not respond in time."""
 
     status_code = 503
-    type = "manager_unavailable"
 
 
 class JournalUnavailable(ApiError):
@@ -161,7 +154,6 @@ class JournalUnavailable(ApiError):
     """
 
     status_code = 503
-    type = "journal_unavailable"
 
     def __init__(self, *, unsure: bool = False):
         super().__init__("the task journal is not available; retry in a minute")
@@ -172,7 +164,6 @@ class StorageFull(ApiError):
     """The disk has no room for another task; accepted tasks wait until there is room."""
 
     status_code = 507
-    type = "storage_full"
 
     def __init__(self, message: str = "the disk of the service is full, so it accepts no tasks; retry later"):
         super().__init__(message)
@@ -187,7 +178,6 @@ class QueueFull(ApiError):
     """
 
     status_code = 429
-    type = "queue_full"
 
     def __init__(self, what: str, retry_after_s: int):
         super().__init__(f"{what}, the maximum; retry in {retry_after_s} s")

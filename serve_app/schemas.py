@@ -1,7 +1,7 @@
 """The answers of the REST contract. Plain data: clients can use it without the rest of the service."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Literal, Union
 
@@ -75,7 +75,10 @@ class TaskResponse(BaseModel):
         "without a key for a while."
     )
     warnings: list[str] = Field(description="What differs from what one might expect, and why.")
-    notices: list[NoticeResponse] = Field(description="The warnings, then the error, as data.")
+    # The previous release sends none, and the client of this one may ask it.
+    notices: list[NoticeResponse] = Field(
+        default_factory=list, description="The warnings, then the error, as data."
+    )
 
     @classmethod
     def of(
@@ -146,6 +149,14 @@ class EngineHealth:
     replicas: int
     ready: bool
     reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Health:
+    """The application as last observed; its status is Serve's, and None while Serve does not know it."""
+
+    application: str | None = None
+    engines: Mapping[str, EngineHealth] = field(default_factory=dict)
 
 
 class HealthResponse(BaseModel):

@@ -40,6 +40,9 @@ NEEDS = (
     ({"run_service", "postgres_programs"}, "cluster"),
     ({"browser"}, "browser"),
     ({"networks"}, "diffusion"),
+    ({"weights"}, "diffusion"),
+    ({"bench"}, "diffusion"),
+    ({"plain"}, "diffusion"),
 )
 
 # What people upload: name -> how ffmpeg makes it from the example clip.
@@ -66,6 +69,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixtures, marker in NEEDS:
             if fixtures <= used:
                 item.add_marker(marker)
+        # A file that makes up weights by itself runs the network.
+        if hasattr(getattr(item, "module", None), "Rules"):
+            item.add_marker("diffusion")
 
 
 @pytest.fixture(scope="session")

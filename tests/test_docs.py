@@ -99,6 +99,13 @@ def test_the_shipped_configuration_builds():
     assert build(Settings(**arguments))
 
 
+def test_the_shipped_configuration_names_this_release():
+    """Serve replaces the replicas of the release before only where the configuration differs."""
+    application = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["applications"][0]
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{application["runtime_env"]["env_vars"]["ECHOMIMIC_RELEASE"]}"\n' in project
+
+
 def test_the_readme_names_targets_that_exist():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert set(re.findall(r"`?make ([a-z]+)", README)) <= targets

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from serve_app.cluster.health import Health
 from serve_app.engines.choice import EngineChoice
-from serve_app.schemas import EngineHealth, HealthResponse
+from serve_app.schemas import EngineHealth, Health, HealthResponse
 from serve_app.task import TaskStatus
 
 

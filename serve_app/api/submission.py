@@ -163,8 +163,8 @@ class Submissions:
 
     async def _check_now(self, request: VideoRequest) -> None:
         """Refuse what cannot be judged from the request alone: the engine and the webhook."""
-        if request.engine in self._choice.left_out:
-            reason = self._choice.left_out[request.engine]
+        if request.engine not in (AUTO, *self._choice.deployed):
+            reason = self._choice.left_out.get(request.engine, "there is no such engine")
             message = f"engine: {request.engine!r} is not deployed: {reason}"
             raise InvalidRequest(message, field="engine", allowed=", ".join(self._choice.deployed))
         if request.webhook_url is not None:

@@ -5,7 +5,6 @@ Serve itself says nothing when no node can hold a replica.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -14,16 +13,8 @@ from ray.serve._private.common import ReplicaState
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, DeploymentStatusOverview
 
-from serve_app.schemas import EngineHealth
+from serve_app.schemas import EngineHealth, Health
 from serve_app.settings import APP_NAME, EngineSettings, Settings
-
-
-@dataclass(frozen=True)
-class Health:
-    """The application's status, which is None while Serve does not know it, and that of each engine."""
-
-    application: ApplicationStatus | None = None
-    engines: Mapping[str, EngineHealth] = field(default_factory=dict)
 
 
 def examine(settings: Settings, deployments: Mapping[str, str]) -> Health:
@@ -42,7 +33,7 @@ def examine(settings: Settings, deployments: Mapping[str, str]) -> Health:
         for engine, deployment in deployments.items()
         if deployment in application.deployments
     }
-    return Health(ApplicationStatus(application.status), engines)
+    return Health(ApplicationStatus(application.status).value, engines)
 
 
 def listening_host() -> str | None:

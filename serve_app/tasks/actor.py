@@ -11,8 +11,9 @@ import ray
 from ray.exceptions import ActorDiedError, RayError
 from ray.serve.schema import ApplicationStatus
 
-from serve_app.cluster.health import Health, examine
+from serve_app.cluster.health import examine
 from serve_app.errors import ApiError
+from serve_app.schemas import Health
 from serve_app.settings import Settings
 from serve_app.storage.local import LocalStorage
 from serve_app.task import Task, TaskReport

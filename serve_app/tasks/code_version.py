@@ -3,5 +3,5 @@
 Written by `python -m tests.code_version --record`.
 """
 
-CODE_VERSION = 5
-SOURCES = "b241822faaf09a31"
+CODE_VERSION = 7
+SOURCES = "eb3549a429a1c9af"

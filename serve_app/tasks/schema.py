@@ -2,8 +2,8 @@
 
 Two numbers go with a journal: the version of its schema, and the lowest version that a release must know to
 work with it. As long as a step only adds what a release need not know (tables, and columns that may be NULL
-or have a default), releases of both versions can use the journal. Any other step raises `MINIMUM_READER` to
-its own version.
+or have a default), releases of both versions can use the journal. Any other step, such as a new status or
+stage, raises `MINIMUM_READER` to its own version.
 """
 
 import itertools
@@ -113,6 +113,8 @@ def migrate(connection: sa.Connection) -> None:
     _version.create(connection, checkfirst=True)
     found = connection.execute(sa.select(_version.c.version)).scalar_one_or_none()
     if found is None:
+        # The table may exist without a row, if the first start of an earlier release was interrupted.
+        _version.drop(connection)
         _metadata.create_all(connection)
         connection.execute(_version.insert().values(version=SCHEMA_VERSION, minimum_reader=MINIMUM_READER))
     elif found < SCHEMA_VERSION:

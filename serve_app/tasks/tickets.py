@@ -8,7 +8,7 @@ autoscaler sees the length of the queue, while the manager decides the order.
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from ray.exceptions import RayActorError
 
@@ -20,28 +20,17 @@ from serve_app.tasks.manager import TaskManager
 logger = logging.getLogger("ray.serve")
 
 
-async def _work(deployment: str, ticket_id: str) -> None:
-    await waiting_handle(deployment, APP_NAME).work.remote(ticket_id)
-
-
 class Tickets:
     """Keeps at least one ticket waiting for each task that could start.
 
     Args:
         manager: has the tasks, and is notified when a ticket ends.
         deployments: the deployment of each engine, by the engine's name.
-        work: sends a ticket to a deployment, and returns when the replica that got it is done with it.
     """
 
-    def __init__(
-        self,
-        manager: TaskManager,
-        deployments: Mapping[str, str],
-        work: Callable[[str, str], Awaitable[None]] = _work,
-    ):
+    def __init__(self, manager: TaskManager, deployments: Mapping[str, str]):
         self._manager = manager
         self._deployments = deployments
-        self._work = work
         self._waiting: dict[str, set[str]] = {engine: set() for engine in deployments}
         # The event loop keeps only weak references to its tasks.
         self._followed: set[asyncio.Task[None]] = set()
@@ -64,7 +53,7 @@ class Tickets:
     async def _follow(self, deployment: str, ticket_id: str) -> None:
         reason = Notice.of("replica_without_result")
         try:
-            await self._work(deployment, ticket_id)
+            await waiting_handle(deployment, APP_NAME).work.remote(ticket_id)
         except RayActorError:
             reason = Notice.of("replica_died")
         except Exception as error:

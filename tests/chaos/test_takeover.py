@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
+from serve_app.schemas import EngineHealth, Health
 from serve_app.settings import Settings
 from serve_app.tasks.actor import TaskManagerActor
 from tests.chaos import cluster as names
@@ -208,6 +209,16 @@ class TestPickles:
     def test_what_old_processes_send_comes_back_to_them_as_it_was(self, predecessor):
         sent = pickle.loads(old_process(predecessor, "make"))
         assert old_process(predecessor, message=pickle.dumps(sent)).decode().strip() == ""
+
+    def test_an_old_ingress_hears_from_a_new_manager_how_the_engines_are(self, predecessor):
+        """Its ingress answers /health while the manager is of this release already."""
+        health = pickle.dumps(Health("RUNNING", {"preview": EngineHealth(1, ready=True)}))
+        program = (
+            "import sys, pickle; sys.path.insert(0, '.'); import serve_app.health as old;"
+            "health = pickle.load(sys.stdin.buffer);"
+            "assert health == old.Health('RUNNING', {'preview': old.EngineHealth(1, True)}), health"
+        )
+        subprocess.run([sys.executable, "-c", program], input=health, cwd=predecessor.folder, check=True)
 
     def test_a_manager_can_start_with_old_settings(self, predecessor):
         _, settings = pickle.loads(old_process(predecessor, "make"))["identity"]

@@ -56,6 +56,13 @@ def test_a_known_code_with_the_values_of_another_release_can_still_be_read(value
     assert Notice.of("audio_damaged", **values).text.startswith("audio damaged")
 
 
+def test_values_of_a_kind_that_only_a_newer_release_knows_are_kept_as_words():
+    notice = Notice.from_json(
+        {"code": "hat", "values": {"size": {"in": "cm"}, "colour": None, "sides": [1, 2]}}
+    )
+    assert dict(notice.values) == {"size": "{'in': 'cm'}", "colour": "None", "sides": "[1, 2]"}
+
+
 @pytest.mark.parametrize("word", ["{seconds}", "{0}", "{reason.__class__}", "%s"])
 def test_words_of_others_are_taken_as_they_are(word):
     assert word in Notice.of("encoding_failed", reason=word).text

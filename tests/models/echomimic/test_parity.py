@@ -49,10 +49,12 @@ def test_every_mistake_the_authors_result_shows_is_tried() -> None:
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the whole set of goldens is not here")
+@pytest.mark.usefixtures("bench")
 def test_the_whole_set_is_reproduced() -> None:
     assert missed(report(Bench(SHARED, Rules()), full=False)) == []
 
 
+@pytest.mark.usefixtures("bench")
 def test_other_weights_are_noticed() -> None:
     rows = golden(Bench(GOLDENS, Rules("other")), "unet_caseC")
     assert any(isinstance(row, Row) and not row.passed for row in rows)

@@ -1,9 +1,8 @@
 """What `GET /health` answers, from what was last seen."""
 
 from serve_app.api.health_answer import health_answer, unready_answer
-from serve_app.cluster.health import Health
 from serve_app.engines.choice import EngineChoice
-from serve_app.schemas import EngineHealth
+from serve_app.schemas import EngineHealth, Health
 from serve_app.task import TaskStatus
 
 PREVIEW_ALONE = EngineChoice("preview", {"echomimic": "no weights"})

@@ -37,6 +37,12 @@ def finished(service, astronaut_file, speech_file):
 
 
 @pytest.fixture
+def busy(service, astronaut_file, speech_file):
+    """Two large tasks, one for each replica, behind which others wait."""
+    return [service.submit(astronaut_file, speech_file, width=1024, height=1024) for _ in range(2)]
+
+
+@pytest.fixture
 def post(service, astronaut_file, speech_file):
     """Sends the form with other files or fields than the good ones; None leaves a file out."""
 
@@ -208,7 +214,11 @@ class TestGenerateVideo:
                 with astronaut_file.open("rb") as image, speech_file.open("rb") as audio:
                     files = {"reference_image": image, "audio_file": audio}
                     httpx.post(f"{service.url}/generate_video", files=files, timeout=impatient)
-        poll(lambda: all(len(list(folder.iterdir())) == 2 for folder in uploads.iterdir()))
+
+        def is_task(folder):
+            return "status" in service.task(folder.name) and len(list(folder.iterdir())) == 2
+
+        poll(lambda: all(is_task(folder) for folder in uploads.iterdir()))
         for folder in uploads.iterdir():
             assert service.wait(folder.name)["status"] in ("completed", "failed")
 
@@ -291,8 +301,9 @@ class TestTask:
         assert "generating" in {stage for stage, _, _ in seen}
         assert any(0 < frames < 150 for _, _, frames in seen)
 
-    def test_a_waiting_task_tells_its_place(self, service, astronaut_file, speech_file):
-        ids = [service.submit(astronaut_file, speech_file, width=128, height=128) for _ in range(4)]
+    def test_a_waiting_task_tells_its_place(self, service, busy, astronaut_file, speech_file):
+        small = [service.submit(astronaut_file, speech_file, width=128, height=128) for _ in range(2)]
+        ids = [*busy, *small]
         # All in one answer: between two, a task ahead may have ended.
         listed = {task["task_id"]: task for task in service.http.get("/tasks").json()["tasks"]}
         waiting = [place for task_id in ids if (place := listed[task_id]["queue_position"]) is not None]
@@ -395,8 +406,8 @@ class TestCancel:
         poll(lambda: not list(videos.iterdir()))
         assert service.task(running)["status"] == "failed"
 
-    def test_a_pending_task_is_never_started(self, service, astronaut_file, speech_file):
-        ids = [service.submit(astronaut_file, speech_file, length=48) for _ in range(4)]
+    def test_a_pending_task_is_never_started(self, service, busy, astronaut_file, speech_file):
+        ids = [*busy, *(service.submit(astronaut_file, speech_file, length=48) for _ in range(2))]
         cancelled = service.http.post(f"/task/{ids[-1]}/cancel").json()
         assert [service.wait(task_id)["status"] for task_id in ids] == [*["completed"] * 3, "failed"]
         assert service.task(ids[-1]) == cancelled

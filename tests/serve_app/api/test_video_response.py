@@ -110,3 +110,13 @@ def test_a_range_of_another_video_is_all_of_this_one(client, condition):
 
 def test_a_range_with_endless_digits_is_none(client):
     assert client.get("/ours", headers={"Range": "bytes=" + "9" * 5000 + "-"}).status_code == 400
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("blanks", [f"{' ' * 20_000}-{' ' * 20_000}x", f"{' ' * 40_000}x"])
+def test_thousands_of_blanks_are_no_range_and_hold_nobody_up(client, blanks):
+    assert client.get("/ours", headers={"Range": f"bytes={blanks}"}).status_code == 400
+
+
+def test_a_range_may_end_far_beyond_the_end(client):
+    assert client.get("/ours", headers={"Range": f"bytes=0-{2**64 - 1}"}).status_code == 206

@@ -1,6 +1,8 @@
 """Why an engine does not work is said in words."""
 
-from ray.serve._private.common import DeploymentStatus, DeploymentStatusTrigger, ReplicaState
+from typing import Any
+
+from ray.serve._private.common import DeploymentStatus, DeploymentStatusTrigger
 from ray.serve.schema import DeploymentStatusOverview
 
 from serve_app.cluster.health import diagnose
@@ -12,10 +14,11 @@ GPU_NODE = {"CPU": 8.0, "GPU": 1.0}
 
 
 def deployment(message="", **replica_states):
+    states: Any = replica_states  # Serve names them by strings, whatever its annotation says
     return DeploymentStatusOverview(
         status=DeploymentStatus.UPDATING,
         status_trigger=DeploymentStatusTrigger.CONFIG_UPDATE_STARTED,
-        replica_states={ReplicaState(state): count for state, count in replica_states.items()},
+        replica_states=states,
         message=message,
     )
 

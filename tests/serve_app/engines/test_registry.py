@@ -8,18 +8,18 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from ray.serve._private.common import DeploymentStatus, DeploymentStatusTrigger, ReplicaState
+from ray.serve._private.common import DeploymentStatus, DeploymentStatusTrigger
 from ray.serve.schema import ApplicationStatus, DeploymentStatusOverview
 
 from models.params import GenerationParams
 from serve_app.api.health_answer import health_answer
 from serve_app.app import build
-from serve_app.cluster.health import Health, examine
+from serve_app.cluster.health import examine
 from serve_app.engines.choice import EngineChoice, choose
 from serve_app.engines.registry import ENGINES, RegisteredEngine, deployments
 from serve_app.engines.replica import EngineReplica
 from serve_app.errors import ConfigError
-from serve_app.schemas import EngineHealth
+from serve_app.schemas import EngineHealth, Health
 from serve_app.settings import EngineSettings, Settings
 from serve_app.storage.local import LocalStorage
 from serve_app.task import TaskStatus
@@ -194,8 +194,9 @@ class TestAThirdEngine:
 
     def test_is_examined_and_shown_in_health(self, register, settings, monkeypatch):
         register()
+        states: Any = {"RUNNING": 1}  # Serve names them by strings, whatever its annotation says
         sketch = DeploymentStatusOverview(
-            DeploymentStatus.HEALTHY, DeploymentStatusTrigger.UNSPECIFIED, {ReplicaState.RUNNING: 1}, ""
+            DeploymentStatus.HEALTHY, DeploymentStatusTrigger.UNSPECIFIED, states, ""
         )
         application = SimpleNamespace(status=ApplicationStatus.RUNNING, deployments={"Sketch": sketch})
         status = SimpleNamespace(applications={"echomimic": application})

@@ -270,6 +270,14 @@ class TestSchema:
             assert _describe(connection) == migrated
             assert _versions(connection) == versions
 
+    def test_the_first_start_of_a_release_before_may_have_been_cut_off(self, journal_url):
+        Path(sa.make_url(journal_url).database or "").parent.mkdir(parents=True, exist_ok=True)
+        with database(journal_url) as connection:
+            connection.execute(sa.text("CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY)"))
+        journal = Journal(journal_url)
+        assert journal.add(new_task("a"))
+        journal.close()
+
     def test_a_step_that_fails_leaves_the_journal_as_it_was(self, journal_url):
         earlier_release(journal_url, 1)
         with database(journal_url) as connection:

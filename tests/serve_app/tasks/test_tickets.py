@@ -1,6 +1,7 @@
 """As many tickets wait as tasks could start; one that ends without an end of its task gives the task back."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from ray.exceptions import RayActorError
@@ -24,10 +25,13 @@ class Queues:
         self.sent: dict[str, asyncio.Future[None]] = {}
         self.deployments = []
 
-    async def work(self, deployment: str, ticket_id: str) -> None:
-        self.deployments.append(deployment)
-        self.sent[ticket_id] = asyncio.get_running_loop().create_future()
-        await self.sent[ticket_id]
+    def handle(self, deployment: str, _application: str) -> SimpleNamespace:
+        async def work(ticket_id: str) -> None:
+            self.deployments.append(deployment)
+            self.sent[ticket_id] = asyncio.get_running_loop().create_future()
+            await self.sent[ticket_id]
+
+        return SimpleNamespace(work=SimpleNamespace(remote=work))
 
 
 @pytest.fixture
@@ -36,8 +40,9 @@ def queues():
 
 
 @pytest.fixture
-def tickets(manager, queues):
-    return Tickets(manager, deployments(), queues.work)
+def tickets(manager, queues, monkeypatch):
+    monkeypatch.setattr("serve_app.tasks.tickets.waiting_handle", queues.handle)
+    return Tickets(manager, deployments())
 
 
 async def issue(tickets):
