@@ -3,5 +3,5 @@
 Written by `python -m tests.code_version --record`.
 """
 
-CODE_VERSION = 7
-SOURCES = "eb3549a429a1c9af"
+CODE_VERSION = 8
+SOURCES = "72a2e240db532533"
