@@ -38,7 +38,8 @@ check: dev  ## lint, types and the tests that need no service, no browser and no
 	@$(SIDE_BY_SIDE) check-media lint check-models check-others
 
 test: dev  ## lint, types and all tests but those of test-cluster
-	@$(SIDE_BY_SIDE) test-services lint test-others
+	@$(SIDE_BY_SIDE) test-models check-media lint test-others
+	@$(MAKE) --no-print-directory test-services
 
 test-cluster: dev  ## the tests that need clusters of their own, several nodes or a database that dies
 	$(PYTEST) -m cluster
@@ -68,8 +69,8 @@ lock: dev  ## pin the newest versions that fit requirements-*.in
 clean:  ## remove the virtual environment and everything generated
 	rm -rf .venv output .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: check-media check-models check-others test-services test-others
-# Half of the time that the tests of the models take.
+.PHONY: check-media check-models check-others test-models test-others test-services
+# Half of the time that the quick tests of the models take.
 check-media:
 	$(PYTEST) $(MEDIA)
 
@@ -79,12 +80,15 @@ check-models:
 check-others:
 	$(PYTEST) -m '$(QUICK)' --ignore tests/models
 
+test-models:
+	$(PYTEST) -m 'not service and not cluster' tests/models --ignore $(MEDIA)
+
+test-others:
+	$(PYTEST) -m 'not service and not cluster' --ignore tests/models
+
+# Alone: a service promises to do some things within seconds.
 test-services:
 	$(PYTEST) -m 'service and not cluster'
-
-# What a service promises to do in some seconds comes first.
-test-others:
-	nice $(PYTEST) -m 'not service and not cluster'
 
 .PHONY: preview echomimic dev
 preview:

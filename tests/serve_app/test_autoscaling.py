@@ -61,7 +61,8 @@ def watch(service, image, audio, min_replicas):
 
     def send_all():
         for _ in range(TASKS):
-            task_ids.append(service.submit(image, audio, width=256, height=256))
+            # Together they take longer than a second replica takes to start.
+            task_ids.append(service.submit(image, audio, width=512, height=512, fps=60))
             timeline.note("tasks accepted", len(task_ids))
 
     def settled():
