@@ -16,6 +16,9 @@ from ray.serve.schema import ApplicationStatus, DeploymentStatusOverview
 from serve_app.schemas import EngineHealth, Health
 from serve_app.settings import APP_NAME, EngineSettings, Settings
 
+# How Serve ends its warning about a replica that has been starting for half a minute, as on a busy machine.
+_SLOW_START = "to initialize."
+
 
 def examine(settings: Settings, deployments: Mapping[str, str]) -> Health:
     """Ask Serve and Ray for the state of the application. Blocks for a few milliseconds.
@@ -70,6 +73,8 @@ def diagnose(
 def _cause(message: str) -> str:
     """Serve's message about a deployment; of a stack trace only the last line, which names the exception."""
     lines = message.strip().splitlines()
+    if lines and lines[0].endswith(_SLOW_START):
+        return ""
     if len(lines) < 2:
         return message
     return f"its replica failed to start: {re.sub(r'^([a-z_]+[.])+', '', lines[-1])}"

@@ -3,5 +3,5 @@
 Written by `python -m tests.code_version --record`.
 """
 
-CODE_VERSION = 8
-SOURCES = "72a2e240db532533"
+CODE_VERSION = 9
+SOURCES = "5cd29026ae84c990"

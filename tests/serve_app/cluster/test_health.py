@@ -40,6 +40,15 @@ def test_a_replica_that_starts_is_waited_for():
     assert health == EngineHealth(0, ready=False, reason="its first replica is starting")
 
 
+def test_a_replica_that_starts_slowly_has_not_failed():
+    message = (
+        "Deployment 'Preview' in application 'echomimic' has 1 replicas that have taken more than 30s to "
+        "initialize.\nThis may be caused by a slow __init__ or reconfigure method."
+    )
+    health = diagnose(deployment(message, STARTING=1), EngineSettings(), [LAPTOP])
+    assert health.reason == "its first replica is starting"
+
+
 def test_serve_s_own_message_is_passed_on():
     health = diagnose(deployment("the constructor failed", STARTING=1), EngineSettings(), [LAPTOP])
     assert health.reason == "the constructor failed"
