@@ -41,7 +41,7 @@ class TaskManager:
         journal: the journal; its unfinished tasks are resumed.
         settings: the limits on time without a report or progress, on failures and on waiting tasks.
         name: distinguishes this manager from others on the same journal; a successor has the same name.
-        has_room: whether the disk has room for another task; if not, no attempt counts as a failure.
+        has_room: whether the disk has room for another task; if not, see `Capacity.check` and `lose`.
         clock: seconds since the epoch, for the journal.
         steady_clock: a monotonic clock, in seconds, for leases and pauses.
     """
