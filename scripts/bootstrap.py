@@ -182,7 +182,10 @@ def pip_install(python):
 
 def install_with_uv(python, path):
     quiet = [] if sys.stderr.isatty() else ["--quiet"]
-    options = ["--python", python, "--overrides", os.path.join(ROOT, OVERRIDES), "-r", path]
+    # Else each of the many processes of a service compiles what it imports: always, where
+    # PYTHONDONTWRITEBYTECODE is set, as in many containers.
+    options = ["--compile-bytecode", "--python", python]
+    options += ["--overrides", os.path.join(ROOT, OVERRIDES), "-r", path]
     command = [program(VENV, "uv"), "pip", "install"] + quiet + options
     return not subprocess.call(command, env=uv_environment(python))
 

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import venv as venv_module
 import zipfile
 from contextlib import contextmanager
 from functools import partial
@@ -315,6 +316,22 @@ def test_pip_installs_where_uv_cannot_and_that_is_told(failing, installers, caps
     bootstrap.install("python", "requirements-preview.txt")
     assert called[-2:] == [failing, "pip"]
     assert "uv cannot install this, see above; trying pip" in capsys.readouterr().out
+
+
+def test_what_uv_installs_is_compiled_whatever_the_environment_says(tmp_path, monkeypatch):
+    venv_module.create(tmp_path / "venv", symlinks=True)
+    (tmp_path / "venv" / "bin" / "uv").symlink_to(Path(sys.prefix, "bin", "uv"))
+    with zipfile.ZipFile(tmp_path / "tiny-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("tiny.py", "")
+        wheel.writestr("tiny-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1\n")
+        wheel.writestr("tiny-1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr("tiny-1.dist-info/RECORD", "")
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text(str(tmp_path / "tiny-1-py3-none-any.whl"))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr(bootstrap, "VENV", str(tmp_path / "venv"))
+    assert bootstrap.install_with_uv(bootstrap.program(bootstrap.VENV, "python"), str(requirements))
+    assert list((tmp_path / "venv").rglob("tiny.*.pyc"))
 
 
 def test_uv_is_told_what_pip_is_configured_to(tmp_path, monkeypatch):
