@@ -5,7 +5,7 @@ Knows nothing of samples, spectrograms or video frames.
 
 import torch
 from torch import Tensor, nn
-from transformers import WhisperConfig
+from transformers.models.whisper.configuration_whisper import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from models.echomimic.networks.config import AUDIO_CHANNELS, AUDIO_STATES, exact_div
