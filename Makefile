@@ -38,8 +38,8 @@ check: dev  ## lint, types and the tests that need no service, no browser and no
 	@$(SIDE_BY_SIDE) check-media lint check-models check-others
 
 test: dev  ## lint, types and all tests but those of test-cluster
-	@$(SIDE_BY_SIDE) test-models check-media lint test-others
-	@$(MAKE) --no-print-directory test-services
+	@$(SIDE_BY_SIDE) test-services test-models check-media lint test-others
+	@$(MAKE) --no-print-directory test-alone
 
 test-cluster: dev  ## the tests that need clusters of their own, several nodes or a database that dies
 	$(PYTEST) -m cluster
@@ -69,7 +69,7 @@ lock: dev  ## pin the newest versions that fit requirements-*.in
 clean:  ## remove the virtual environment and everything generated
 	rm -rf .venv output .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: check-media check-models check-others test-models test-others test-services
+.PHONY: check-media check-models check-others test-models test-others test-services test-alone
 # Half of the time that the quick tests of the models take.
 check-media:
 	$(PYTEST) $(MEDIA)
@@ -86,9 +86,11 @@ test-models:
 test-others:
 	$(PYTEST) -m 'not service and not cluster' --ignore tests/models
 
-# Alone: a service promises to do some things within seconds.
 test-services:
-	$(PYTEST) -m 'service and not cluster'
+	$(PYTEST) -m 'service and not alone and not cluster'
+
+test-alone:
+	$(PYTEST) -m 'alone and not cluster'
 
 .PHONY: preview echomimic dev
 preview:

@@ -35,6 +35,8 @@ NEEDS = (
     ({"run_service"}, "service"),
     ({"run_launcher"}, "service"),
     ({"run_process"}, "service"),
+    ({"run_launcher"}, "alone"),
+    ({"run_process"}, "alone"),
     ({"run_campaign"}, "service"),
     ({"run_campaign"}, "cluster"),
     ({"run_service", "postgres_programs"}, "cluster"),

@@ -62,7 +62,7 @@ def watch(service, image, audio, min_replicas):
     def send_all():
         for _ in range(TASKS):
             # Together they take longer than a second replica takes to start.
-            task_ids.append(service.submit(image, audio, width=512, height=512, fps=60))
+            task_ids.append(service.submit(image, audio, width=512, height=512, fps=30))
             timeline.note("tasks accepted", len(task_ids))
 
     def settled():

@@ -16,8 +16,8 @@ REPLICAS = {"min_replicas": 2, "max_replicas": 2}
 
 def submit_work(service, image, audio):
     """Two tasks that take long and two that wait for them; their ids."""
-    # Longer than it takes until all that is to be interrupted has begun: 390 frames.
-    large = [service.submit(image, audio, width=1024, height=1024, fps=60) for _ in range(2)]
+    # Longer than it takes until all that is to be interrupted has begun.
+    large = [service.submit(image, audio, width=1024, height=1024, fps=60, length=240) for _ in range(2)]
     small = [service.submit(image, audio, width=128, height=128, length=24) for _ in range(2)]
     return large, small
 
