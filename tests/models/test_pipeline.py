@@ -10,7 +10,7 @@ from scipy.io import wavfile
 
 from models.engine import Control, Scene
 from models.errors import AudioError, Cancelled, EncodingError, ImageError, ParameterError
-from models.params import GenerationParams
+from models.params import LIMITS, GenerationParams
 from models.pipeline import generate_video
 from models.progress import Progress, Stage
 from models.speech import SAMPLE_RATE, Speech
@@ -200,6 +200,23 @@ def test_a_cut_at_a_rate_that_is_not_whole_is_told_in_seconds(generate):
     (notice,) = generate(params=replace(PARAMS, fps=NTSC_24)).notices
 
     assert dict(notice.values)["video_seconds"] == pytest.approx(1.001)
+
+
+def test_the_largest_length_says_where_it_cuts_as_any_other_does(generate, ffmpeg, tmp_path):
+    ffmpeg("-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-t", 90, tmp_path / "long.flac")
+    params = replace(PARAMS, fps=60, length=LIMITS.length.most)
+    diary = Diary()
+    with pytest.raises(Cancelled):
+        generate(
+            audio_file=tmp_path / "long.flac",
+            params=params,
+            on_progress=diary,
+            should_stop=lambda: diary.pages[-1].stage is Stage.GENERATING,
+        )
+    (notice,) = diary.pages[-1].notices
+
+    assert diary.pages[-1].frames_requested == 5000
+    assert notice.text == "the audio lasts 90.0 s; the video was cut to 83.3 s because length is 5000 frames"
 
 
 def test_a_length_of_one_frame_is_refused(generate):
