@@ -52,8 +52,8 @@ def _mouth(track: MouthTrack, times: np.ndarray) -> tuple[np.ndarray, ...]:
 def _until_silence(curve: np.ndarray, times: np.ndarray) -> np.ndarray:
     """A curve at these times; after its end it is held for a moment, then falls to 0."""
     end = (len(curve) - 1) / RATE
-    moments = [*_moments(curve), end + HELD, end + HELD + CLOSING]
-    return np.interp(times, moments, [*curve, curve[-1], 0.0])
+    moments = np.append(_moments(curve), [end + HELD, end + HELD + CLOSING])
+    return np.interp(times, moments, np.append(curve, [curve[-1], 0.0]))
 
 
 def _moments(curve: np.ndarray) -> np.ndarray:

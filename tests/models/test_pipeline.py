@@ -172,7 +172,7 @@ def wav_of_length(tmp_path):
 def test_a_sound_within_the_last_frame_is_not_lost(
     seconds, fps, kind, frames, generate, ffmpeg, tmp_path, decoded_sound
 ):
-    beep = f"aevalsrc='if(between(t,{seconds},{seconds}+0.1),0.5*sin(5000*t),0)':s=48000:d={seconds + 0.2}"
+    beep = f"aevalsrc='if(between(t,{seconds},{seconds}+0.1),0.5*sin(5000*t),0)':s=16000:d={seconds + 0.2}"
     ffmpeg("-f", "lavfi", "-i", beep, tmp_path / f"beep.{kind}")
     video = generate(audio_file=tmp_path / f"beep.{kind}", params=replace(PARAMS, fps=fps, length=100))
     sound = np.abs(decoded_sound(tmp_path / "video.mp4.part", 16_000)[:, 0])
