@@ -1,5 +1,7 @@
 """One run of ffmpeg, and how it may read a user's file. Knows nothing of frames or samples."""
 
+import errno
+import os
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -22,6 +24,13 @@ MAX_ALLOCATION = 64 * 2**20
 # A filter that ignores timestamps, used both for the engine's samples and for the video's sound, so that the
 # n-th sample is the same moment in both.
 FROM_ZERO = "asetpts=N/SR/TB"
+
+# The C library's messages, with which ffmpeg says why it could not write.
+DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+
+# glibc reserves 64 MiB of addresses for each thread that allocates, and addresses are what is limited.
+# Measured: 0.25 GiB instead of 0.8 with two outputs.
+_ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
 
 _PREFIX = re.compile(r"^(\[[^\]]*\] *)*(Error opening (input|output .*): )?")
 # Lines that follow the one with the reason, and that name our files.
@@ -63,7 +72,8 @@ def run_ffmpeg(arguments: list[str], *, stdin: int = DEVNULL, stdout: int = DEVN
     import imageio_ffmpeg
 
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-v", "error", *arguments]
-    ffmpeg = Ffmpeg(Popen(command, stdin=stdin, stdout=stdout, stderr=PIPE))
+    environment = {**os.environ, **_ONE_ARENA}
+    ffmpeg = Ffmpeg(Popen(command, stdin=stdin, stdout=stdout, stderr=PIPE, env=environment))
     try:
         yield ffmpeg
     finally:

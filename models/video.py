@@ -3,8 +3,6 @@
 Knows nothing of engines or faces.
 """
 
-import errno
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +14,8 @@ import numpy as np
 
 from models.bounds import Bounds
 from models.errors import DiskFull, EncodingError, GenerationError
-from models.ffmpeg import FROM_ZERO, Ffmpeg, run_ffmpeg, sound_input
+from models.ffmpeg import DISK_FULL, FROM_ZERO, Ffmpeg, run_ffmpeg, sound_input
+from models.frame_rate import FrameRate
 from models.yuv import to_yuv420p
 
 # At CRF 18 the loss is hard to see; a fast preset leaves the cores to the engine. The preset lacks lookahead,
@@ -34,9 +33,6 @@ TO_AAC = "aformat=sample_fmts=s32:channel_layouts=mono|stereo"
 # At this bit rate the fast coder preserves speech better than the default one, in half the time.
 AAC = ["-c:a", "aac", "-aac_coder", "fast", "-b:a", "192k"]
 
-# The C library's messages, with which ffmpeg says why it could not write.
-DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
-
 # The encoder also decodes the user's sound. Measured: 1.05 GiB for noise at 1024 × 1024, the largest frame
 # size. There is no time limit, because it takes as long as the engine; if it hangs, the task makes no
 # progress, which is noticed.
@@ -49,13 +45,13 @@ class VideoFormat:
 
     width: int
     height: int
-    fps: int
+    fps: FrameRate
     frame_count: int
 
     @property
     def seconds(self) -> float:
         """How long it lasts."""
-        return self.frame_count / self.fps
+        return float(self.frame_count / self.fps)
 
 
 @contextmanager
