@@ -366,8 +366,17 @@ class TestDownload:
         assert response.headers["content-range"].startswith("bytes */")
 
     def test_a_range_that_means_nothing_is_400(self, service, finished):
-        response = service.http.get(f"/download/{finished['task_id']}", headers={"Range": "lines=1-2"})
+        response = service.http.get(f"/download/{finished['task_id']}", headers={"Range": "bytes=a-b"})
         assert_error(response, 400, "bad_request")
+
+    def test_a_video_that_the_client_has_is_not_sent_again(self, service, finished):
+        path = f"/download/{finished['task_id']}/"
+        tag = service.http.head(path).headers["etag"]
+        answer = service.http.get(path, headers={"If-None-Match": f'"old", {tag}', "Range": "bytes=0-9"})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
+        part = service.http.get(path, headers={"If-Range": tag, "Range": "bytes=4-7,0-1,99999999-"})
+        assert (part.status_code, part.headers["content-type"][:20]) == (206, "multipart/byteranges")
+        assert b"\r\n\r\nftyp\r\n" in part.content
 
     def test_a_download_before_completion_is_409_with_the_status(self, service, astronaut_file, speech_file):
         task_id = service.submit(astronaut_file, speech_file)
