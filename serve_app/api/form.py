@@ -1,11 +1,20 @@
 """The multipart form of `POST /generate_video`: its fields and what each accepts."""
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Le, MultipleOf
 from fastapi import UploadFile
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationInfo,
+)
 
 from models.notices import Notice
 from models.params import LIMITS, MAX_IMAGE_MEGAPIXELS, GenerationParams
@@ -38,6 +47,11 @@ def _known_engine(value: str) -> str:
     if value not in engine_choices():
         raise ValueError(f"should be one of {_listed(engine_choices())}")
     return value
+
+
+def _without_index(device: Any) -> Any:
+    """PyTorch's name of a device without the number: "cuda" for "cuda:0"."""
+    return re.sub(r"^(cuda|cpu):[0-9]+\Z", r"\1", device) if isinstance(device, str) else device
 
 
 def _listed(choices: Iterable[str]) -> str:
@@ -89,10 +103,10 @@ class GenerateVideoForm(BaseModel):
         "and the video carries the uploaded sound.",
     )
     fps: int = _number("fps", "Frames per second of the video.")
-    device: Literal["cuda", "cpu"] = Field(
+    device: Annotated[Literal["cuda", "cpu"], BeforeValidator(_without_index)] = Field(
         "cuda",
         description="Accepted for compatibility, without effect: the engine uses the device it was deployed "
-        "on, and a different one is a warning in the task.",
+        "on, and a different one is a warning in the task. A number as in cuda:0 is ignored.",
     )
     engine: Annotated[str, AfterValidator(_known_engine)] = Field(
         AUTO,

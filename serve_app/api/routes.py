@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Form, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from models.notices import Notice
@@ -12,6 +12,7 @@ from serve_app.api.admission import IDEMPOTENCY_KEY, AdmittedRoute
 from serve_app.api.caller import RequestCaller
 from serve_app.api.error_responses import documented
 from serve_app.api.form import GenerateVideoForm
+from serve_app.api.form_request import require_clear_form
 from serve_app.api.health_answer import health_answer, unready_answer
 from serve_app.api.read_routes import HeadRouter
 from serve_app.api.service import RequestService
@@ -55,7 +56,7 @@ IdempotencyKey = Annotated[
     ),
 ]
 
-uploads = APIRouter(route_class=AdmittedRoute, responses=_BEFORE)
+uploads = APIRouter(route_class=AdmittedRoute, dependencies=[Depends(require_clear_form)], responses=_BEFORE)
 router = HeadRouter(responses=_BEFORE)
 
 
