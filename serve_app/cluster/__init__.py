@@ -1,4 +1,6 @@
-"""The only code that uses private parts of Ray and Serve: the place to check when Ray's version changes.
+"""The only code that uses private parts of Ray, Serve and Serve's web server.
+
+The place to check when Ray's version changes.
 
 Knows nothing of tasks.
 

@@ -193,6 +193,21 @@ class TestGenerateVideo:
         response = service.http.post("/generate_video", content=chunks(), headers=headers)
         assert_error(response, 413, "body_too_large")
 
+    @pytest.mark.parametrize("protocol", ["h2c", "TLS/1.2", "websocket", "websocket, h2c"])
+    def test_an_offer_of_another_protocol_is_ignored(self, service, astronaut_file, speech_file, protocol):
+        files = {"reference_image": astronaut_file.read_bytes(), "audio_file": speech_file.read_bytes()}
+        form = httpx.Request("POST", service.url, files=files, data={"length": "2"})
+        offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": protocol, "HTTP2-Settings": "AAMAAABk"}
+        # Unlike httpx, it lets the caller say what becomes of the connection.
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
+        ) as connection:
+            connection.request("POST", "/generate_video", form.read(), dict(form.headers) | offer)
+            answer = connection.getresponse()
+            assert (answer.status, json.loads(answer.read())["status"]) == (200, "pending")
+            connection.request("GET", "/health", headers=offer)
+            assert json.loads(connection.getresponse().read())["alive"]
+
     def test_a_broken_form_is_refused(self, service):
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
         response = service.http.post("/generate_video", content=b"--x\r\nno header\r\n", headers=headers)
