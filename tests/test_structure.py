@@ -103,6 +103,46 @@ def test_only_the_cluster_package_touches_ray_s_private_parts(module):
         return
     for name in imports(module):
         assert not name.startswith("ray") or not any(part.startswith("_") for part in name.split(".")), name
+    assert list(private_names(MODULES[module].read_text(encoding="utf-8"))) == []
+
+
+# What Ray and Serve look up by its name: methods of a deployment, resources of a node.
+LOOKED_UP = re.compile(r"__(serve|internal)_\w+__")
+
+
+def private_names(source: str) -> Iterator[str]:
+    """Such names, and parameters that a library keeps to itself."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.keyword(arg=str(name)) if name.startswith("_"):
+                yield name
+            case (
+                ast.FunctionDef(name=name)
+                | ast.AsyncFunctionDef(name=name)
+                | ast.Attribute(attr=name)
+                | ast.Constant(value=str(name))
+            ) if LOOKED_UP.search(name):
+                yield name
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class A:\n    def __serve_build_asgi_app__(self): ...",
+        "resources = {'node:__internal_head__': 1}",
+        "get_deployment_handle('a', _check_exists=False)",
+        "decorated.__serve_build_asgi_app__ = build",
+    ],
+)
+def test_a_private_name_is_found_wherever_it_stands(source):
+    assert len(list(private_names(source))) == 1
+
+
+@pytest.mark.parametrize(
+    "source", ["type(actor).__name__", "def _call(_request): ...", "call(request=_request)"]
+)
+def test_no_other_name_is_taken_for_a_private_one(source):
+    assert list(private_names(source)) == []
 
 
 TESTS = ROOT / "tests"

@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from serve_app.api.caller import caller_of
+from serve_app.api.form_request import FormRequest
 from serve_app.api.service import service_of
 from serve_app.errors import StorageFull
 from serve_app.storage.local import is_disk_full
@@ -29,7 +30,7 @@ class AdmittedRoute(APIRoute):
             submissions = service_of(request).submissions
             async with submissions.admit(caller_of(request), request.headers.get(IDEMPOTENCY_KEY)):
                 try:
-                    return await handle(request)
+                    return await handle(FormRequest(request.scope, request.receive))
                 except HTTPException as error:
                     # FastAPI turns any error that occurs while it reads a form into a 400.
                     if is_disk_full(error.__cause__):

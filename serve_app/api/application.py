@@ -13,6 +13,7 @@ from serve_app.api.middleware.cross_origin import CrossOriginMiddleware
 from serve_app.api.middleware.error_shape import ErrorShapeMiddleware
 from serve_app.api.middleware.host import HostMiddleware
 from serve_app.api.middleware.security_headers import SecurityHeadersMiddleware
+from serve_app.api.middleware.trailing_slash import TrailingSlashMiddleware
 from serve_app.api.service import Service
 from serve_app.api.submission import Submissions
 from serve_app.engines.choice import EngineChoice
@@ -30,6 +31,7 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
         description="A portrait photo and a speech clip go in; a video of that person speaking comes out.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     keys = ApiKeys(settings.api_keys) if settings.api_keys else None
     # A request meets the last one added first.
@@ -42,6 +44,8 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
     # Ahead of CORS, which answers preflights itself.
     app.add_middleware(HostMiddleware, allowed_hosts=settings.allowed_hosts)
     app.add_middleware(SecurityHeadersMiddleware)
+    # First, because keys, signatures and CORS depend on the path.
+    app.add_middleware(TrailingSlashMiddleware)
     install_error_handlers(app)
     storage = LocalStorage(settings.data_dir)
     submissions = Submissions(settings, choice, manager, storage)

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from models.errors import InputError
@@ -57,6 +58,8 @@ def _on_validation_error(_request: Request, error: Exception) -> JSONResponse:
         message = f"{field} is missing"
     elif allowed_values(field) == "a file":
         message = f"{field} must be sent as a file"
+    elif isinstance(first["input"], UploadFile):
+        message = f"{field} must be sent as text, not as a file"
     else:
         message = f"{field}: {_plain(first['msg'])}, not {first['input']!r:.100}"
     return error_response(InvalidRequest(message, field=field, allowed=allowed_values(field)))
@@ -72,7 +75,7 @@ def _on_http_exception(_request: Request, error: Exception) -> JSONResponse:
 
 def _plain(message: str) -> str:
     """Pydantic's message as part of a sentence."""
-    text = message.removeprefix("Value error, ").removeprefix("Input ")
+    text = message.removeprefix("Value error, ").removeprefix("Input ").partition(", unable to parse")[0]
     return text[0].lower() + text[1:]
 
 

@@ -1,5 +1,6 @@
 """The multipart form of `POST /generate_video`: its fields and what each accepts."""
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -8,6 +9,7 @@ from fastapi import UploadFile
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
@@ -79,6 +81,11 @@ def _known_engine(value: str) -> str:
     return value
 
 
+def _without_index(device: Any) -> Any:
+    """PyTorch's name of a device without the number: "cuda" for "cuda:0"."""
+    return re.sub(r"^(cuda|cpu):[0-9]+\Z", r"\1", device) if isinstance(device, str) else device
+
+
 def _listed(choices: Iterable[str]) -> str:
     return ", ".join(repr(choice) for choice in choices)
 
@@ -138,10 +145,10 @@ class GenerateVideoForm(BaseModel):
         "Frames per second of the video, also as a fraction. 23.976, 29.97 and 59.94 are 24000/1001, "
         "30000/1001 and 60000/1001.",
     )
-    device: Literal["cuda", "cpu"] = Field(
+    device: Annotated[Literal["cuda", "cpu"], BeforeValidator(_without_index)] = Field(
         "cuda",
         description="Accepted for compatibility, without effect: the engine uses the device it was deployed "
-        "on, and a different one is a warning in the task.",
+        "on, and a different one is a warning in the task. A number as in cuda:0 is ignored.",
     )
     engine: Annotated[str, AfterValidator(_known_engine)] = Field(
         AUTO,

@@ -3,12 +3,12 @@
 import asyncio
 
 from fastapi import FastAPI
-from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from serve_app.access.exposure import check_exposure
 from serve_app.api.application import create_api
 from serve_app.cluster.health import listening_host
+from serve_app.cluster.ingress import ingress
 from serve_app.cluster.replica_ports import keep_on_loopback
 from serve_app.engines.choice import EngineChoice
 from serve_app.engines.registry import deployments
@@ -19,7 +19,7 @@ from serve_app.tasks.manager_client import ManagerClient
 _MANAGER_TIMEOUT_S = 30.0
 
 
-@serve.ingress()
+@ingress
 class Ingress:
     """Serves the API, once the task manager runs this release with these settings.
 
@@ -50,5 +50,6 @@ class Ingress:
         """
         await self._manager.start()
 
-    def __serve_build_asgi_app__(self) -> FastAPI:
+    def build_app(self) -> FastAPI:
+        """The application; called by Serve."""
         return create_api(self._settings, self._choice, self._manager)

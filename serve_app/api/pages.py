@@ -5,9 +5,11 @@ import hashlib
 import re
 from pathlib import Path
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
+
+from serve_app.api.read_routes import HeadRouter
 
 _LANDING_PAGE = Path(__file__).with_name("landing.html").read_text(encoding="utf-8")
 
@@ -15,7 +17,7 @@ _LANDING_PAGE = Path(__file__).with_name("landing.html").read_text(encoding="utf
 _SWAGGER_UI = "/static-offline-docs"
 
 
-router = APIRouter(include_in_schema=False)
+router = HeadRouter(include_in_schema=False)
 
 
 @router.get("/")

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Form, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from models.notices import Notice
@@ -12,7 +12,9 @@ from serve_app.api.admission import IDEMPOTENCY_KEY, AdmittedRoute
 from serve_app.api.caller import RequestCaller
 from serve_app.api.error_responses import documented
 from serve_app.api.form import GenerateVideoForm
+from serve_app.api.form_request import require_clear_form
 from serve_app.api.health_answer import health_answer, unready_answer
+from serve_app.api.read_routes import HeadRouter
 from serve_app.api.service import RequestService
 from serve_app.api.video_response import video_response
 from serve_app.engines.choice import EngineChoice
@@ -34,6 +36,13 @@ _HEALTH_TIMEOUT_S = 3.0
 
 _REMOVED: dict[int | str, Any] = {204: {"description": "The task was finished and has been removed."}}
 
+_LESS_THAN_A_VIDEO: dict[int | str, Any] = {
+    206: {"description": "The ranges of the video that `Range` asks for."},
+    304: {
+        "description": "The client has this video already, as `If-None-Match` or `If-Modified-Since` says."
+    },
+}
+
 # From the middleware before every route.
 _BEFORE = documented(HostNotAllowed.status_code, BodyTooLarge.status_code)
 
@@ -47,8 +56,8 @@ IdempotencyKey = Annotated[
     ),
 ]
 
-uploads = APIRouter(route_class=AdmittedRoute, responses=_BEFORE)
-router = APIRouter(responses=_BEFORE)
+uploads = APIRouter(route_class=AdmittedRoute, dependencies=[Depends(require_clear_form)], responses=_BEFORE)
+router = HeadRouter(responses=_BEFORE)
 
 
 @uploads.post("/generate_video", responses=documented(422, 429, 503, 507))
@@ -107,16 +116,15 @@ async def cancel(task_id: str, service: RequestService, caller: RequestCaller) -
     return TaskResponse.of(snapshot, caller.sign_url)
 
 
-@router.head("/download/{task_id}", include_in_schema=False)
 @router.get(
     "/download/{task_id}",
     response_class=StreamingResponse,
-    responses=documented(404, 409, 410, 416, 503),
+    responses=_LESS_THAN_A_VIDEO | documented(404, 409, 410, 416, 503),
 )
 async def download(
     task_id: str, service: RequestService, caller: RequestCaller, request: Request
 ) -> Response:
-    """Download the finished video. Supports `HEAD` and `Range`."""
+    """Download the finished video, or ranges of it."""
     known = (await service.manager.call(TaskManagerActor.snapshot, task_id, caller.sees)).task
     if known.video is None:
         raise TaskNotFinished(_why_no_video(known), field="task_id")

@@ -3,13 +3,15 @@
 import hashlib
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from email.utils import formatdate
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
+from serve_app.api.conditions import is_current, is_same_version
 from serve_app.storage.base import StoredVideo
 
 _MEDIA_TYPE = "video/mp4"
@@ -29,20 +31,26 @@ def video_response(video: StoredVideo, filename: str, request: Request) -> Respo
     Args:
         video: the video.
         filename: the name under which a browser saves it, in ASCII.
-        request: its Range and If-Range headers are honoured.
+        request: its If-None-Match and If-Modified-Since are honoured, those of a GET also with Range and
+            If-Range.
 
     Raises:
-        HTTPException: 400 for a malformed Range header, 416 for a range that starts after the end.
+        HTTPException: 400 for a malformed Range header, 416 if all its ranges start after the end.
     """
+    version = {"Last-Modified": formatdate(video.modified_at, usegmt=True), "ETag": _etag(video)}
+    if is_current(request.headers, version["ETag"], video.modified_at):
+        return Response(status_code=304, headers=version)
     headers = {
         "Accept-Ranges": "bytes",
         "Content-Disposition": f'attachment; filename="{filename}"',
-        "Last-Modified": formatdate(video.modified_at, usegmt=True),
-        "ETag": _etag(video),
+        **version,
         "Content-Type": _MEDIA_TYPE,
         "Content-Length": str(video.size),
     }
-    ranges = _wanted(request.headers, headers, video.size)
+    if request.method == "HEAD":
+        return Response(headers=headers)
+    same = is_same_version(request.headers, version["ETag"], version["Last-Modified"])
+    ranges = _wanted(request.headers, video.size) if same else []
     if len(ranges) > 1:
         content: Iterator[bytes] = _multipart(video, ranges, headers)
     elif ranges:
@@ -51,10 +59,7 @@ def video_response(video: StoredVideo, filename: str, request: Request) -> Respo
         content = _read(video, ranges[0])
     else:
         content = _read(video, range(video.size))
-    status_code = 206 if ranges else 200
-    if request.method == "HEAD":
-        return Response(status_code=status_code, headers=headers)
-    return StreamingResponse(content, status_code, headers)
+    return StreamingResponse(content, 206 if ranges else 200, headers)
 
 
 def _etag(video: StoredVideo) -> str:
@@ -63,27 +68,24 @@ def _etag(video: StoredVideo) -> str:
     return f'"{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}"'
 
 
-def _wanted(sent: Mapping[str, str], answered: Mapping[str, str], size: int) -> list[range]:
-    """The requested ranges; none for the whole video."""
-    if "range" not in sent:
-        return []
-    if sent.get("if-range", answered["ETag"]) not in (answered["ETag"], answered["Last-Modified"]):
-        return []
-    return _parse(sent["range"], size)
-
-
-def _parse(header: str, size: int) -> list[range]:
-    """The ranges of a Range header; those that touch or overlap are merged."""
+def _wanted(sent: Headers, size: int) -> list[range]:
+    """The requested ranges, those that touch or overlap merged; none for the whole video."""
+    header = sent.get("range", "")
     unit, _, listed = header.partition("=")
-    if unit.strip().lower() != "bytes":
-        raise HTTPException(400, f"the unit of the Range header is {unit!r:.100}; only 'bytes' is supported")
     parts = listed.split(",")
-    if len(parts) > _MAX_RANGES:
+    if unit.strip().lower() != "bytes" or len(parts) > _MAX_RANGES:
         return []
     bounds = [found for part in parts if (found := _bounds(part))]
     if not bounds:
         raise HTTPException(400, f"the Range header {header!r:.100} contains no range")
-    return _merged([_resolved(first, last, size) for first, last in bounds])
+    ranges = [wanted for first, last in bounds if (wanted := _resolved(first, last, size))]
+    if not ranges:
+        raise HTTPException(
+            416,
+            f"the range starts after the end of the video, which has {size} bytes",
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+    return _merged(ranges)
 
 
 def _bounds(part: str) -> tuple[str, str] | None:
@@ -95,20 +97,12 @@ def _bounds(part: str) -> tuple[str, str] | None:
 
 
 def _resolved(first: str, last: str, size: int) -> range:
-    """One range as positions in a video of this size."""
+    """One range as positions in a video of this size; empty if it starts after the end."""
     if not first:
-        wanted = range(max(size - int(last), 0), size)
-    else:
-        wanted = range(int(first), min(int(last) + 1, size) if last else size)
-    if wanted.start >= size:
-        raise HTTPException(
-            416,
-            f"the range starts after the end of the video, which has {size} bytes",
-            headers={"Content-Range": f"bytes */{size}"},
-        )
-    if not wanted:
+        return range(max(size - int(last), 0), size)
+    if last and int(last) < int(first):
         raise HTTPException(400, f"the range {first}-{last} ends before it begins")
-    return wanted
+    return range(int(first), min(int(last) + 1, size) if last else size)
 
 
 def _merged(ranges: list[range]) -> list[range]:

@@ -12,6 +12,8 @@ from ray.serve._private.constants import (
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serve_app.cluster.http_protocol import ignore_upgrades
+
 # The headers that Serve reads before any code of ours, and so before Host header and API key are checked.
 READ_BY_SERVE = (
     SERVE_HTTP_REQUEST_ID_HEADER,
@@ -23,7 +25,11 @@ READ_BY_SERVE = (
 
 
 def middlewares() -> list[Middleware]:
-    """Called by each proxy when it starts, as serve_config.yaml says; the proxy wraps itself in them."""
+    """Called by each proxy before it listens, as serve_config.yaml says; the proxy wraps itself in them.
+
+    It is also the one moment at which code of ours can choose how the proxy speaks HTTP.
+    """
+    ignore_upgrades()
     return [Middleware(HeaderRemovalMiddleware, READ_BY_SERVE)]
 
 

@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from serve_app.cluster.placement import ON_HEAD_NODE
 from serve_app.cluster.portable import portable
 from serve_app.errors import ApiError, JournalUnavailable, ManagerUnavailable, StorageFull
 from serve_app.settings import Settings
@@ -130,9 +131,9 @@ def _start_manager(settings: Settings, deployments: Mapping[str, str]) -> Any:
             max_restarts=-1,
             max_task_retries=-1,
             num_cpus=0,
-            # On the head node: a GPU worker may go away, and the SQLite file with it.
-            resources={"node:__internal_head__": 0.001},
             runtime_env={"env_vars": AUTOSCALING_ENVIRONMENT},
+            # A GPU worker may go away, and the SQLite file with it.
+            **ON_HEAD_NODE,
         )
         .remote(settings, deployments)
     )

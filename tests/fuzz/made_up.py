@@ -41,8 +41,13 @@ USABLE_MEDIA = 0.8  # of the valid forms
 LIVE_IDS = 0.7  # of the requests that name a task
 ODD_WEBHOOKS = 0.2  # of the forms with usable media
 WHOLE_SOUNDS = 0.05  # of the same
+ODD_VALUES = 0.1  # of the forms with usable media
 ODD_CHARSETS = 0.1  # of all forms
+ODD_PARTS = 0.1  # of all forms
 UNREADABLE_HEADERS = 0.02  # of all requests
+ODD_HEADERS, CONDITIONS = 0.2, 0.7  # of all requests, of those for a video
+SLASHES = 0.1  # of all requests
+HEADS = 0.1  # of the requests that read, again
 
 # What a URL is put together from: each is a known way to break one. None leads to anybody.
 SCHEMES = ["http", "https"]
@@ -68,6 +73,33 @@ RATES = [
 
 # Two of them can write half a character, as the second path does: no text has that, but Python.
 CHARSETS = ["utf-7", "unicode_escape", "utf-16", "idna", "nonsense"]
+
+# Each is accepted.
+VALUES = [
+    {"device": "cuda:0"},
+    {"device": "cpu:1"},
+    {"width": " 128 "},
+    {"cfg": "2.5\t"},
+    {"seed": "\u3000-1"},
+]
+
+# Offers of other protocols, conditions and ranges: what is not understood is ignored.
+HEADERS = [
+    {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQCAAAAAAIAAAAA"},
+    {"Connection": "Upgrade", "Upgrade": "TLS/1.2"},
+    {"Connection": "keep-alive, upgrade", "Upgrade": "websocket, h2c"},
+    {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"},
+    {"Upgrade": "h2c"},
+    {"If-None-Match": "*"},
+    {"If-None-Match": 'W/"a", "b' + '"' * 999},
+    {"If-Modified-Since": "Fri, 31 Dec 9999 23:59:59 GMT"},
+    {"If-Modified-Since": "Fri, 31 Dec 99999999 23:59:59 GMT"},
+    {"Range": "bytes=0-9,20-29,99999999999999999999-,-0"},
+    {"Range": "bytes=" + "9" * 2000 + "-"},
+    {"Range": "bytes=" + ",".join(f"{first}-{first}" for first in range(0, 1000, 2))},
+    {"Range": "items=0-5"},
+    {"Range": "bytes=5-6", "If-Range": 'W/"a"'},
+]  # fmt: skip
 
 
 @dataclass
@@ -95,19 +127,54 @@ class Tally:
         yield f"{self.requests:8} requests, {self.accepted_share:.0%} of the forms accepted"
 
 
-class OddHeaders(HTTPAdapter):
-    """Adds now and then a charset in which a form's texts are not, or a byte that Serve cannot read."""
+class OddRequests(HTTPAdapter):
+    """Writes requests now and then as only some clients do, or as none should."""
 
     def __init__(self, seed: int):
         super().__init__()
         self._dice = random.Random(seed)
 
-    def add_headers(self, request: requests.PreparedRequest, **_options: object) -> None:
+    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
         sent = str(request.headers.get("Content-Type", ""))
-        if sent.startswith("multipart/form-data") and self._dice.random() < ODD_CHARSETS:
-            request.headers["Content-Type"] = f"{sent}; charset={self._dice.choice(CHARSETS)}"
-        if self._dice.random() < UNREADABLE_HEADERS:
+        if sent.startswith("multipart/form-data"):
+            self._change_form(request, sent)
+        if self._happens(UNREADABLE_HEADERS):
             request.headers[self._dice.choice(READ_BY_SERVE)] = "\xff"  # is sent as this one byte
+        if self._happens(CONDITIONS if "/download/" in str(request.url) else ODD_HEADERS):
+            request.headers.update(self._dice.choice(HEADERS))
+        if self._happens(SLASHES):
+            path, mark, query = str(request.url).partition("?")
+            request.url = f"{path}/{mark}{query}"
+        return super().send(request, *arguments, **options)
+
+    def _happens(self, share: float) -> bool:
+        return self._dice.random() < share
+
+    def _change_form(self, request: requests.PreparedRequest, sent: str) -> None:
+        if self._happens(ODD_CHARSETS):
+            request.headers["Content-Type"] = f"{sent}; charset={self._dice.choice(CHARSETS)}"
+        if isinstance(request.body, bytes) and self._happens(ODD_PARTS):
+            change = self._dice.choice((_named_in_the_old_way, _with_a_field_twice, _with_a_number_as_file))
+            request.body = change(request.body)
+            request.headers["Content-Length"] = str(len(request.body))
+
+
+def _named_in_the_old_way(form: bytes) -> bytes:
+    return form.replace(b'filename="', b"filename*=\"utf-8''%E7%85%A7")
+
+
+def _with_a_field_twice(form: bytes) -> bytes:
+    return _with_parts(form, b'name="priority"', b'name="priority"')
+
+
+def _with_a_number_as_file(form: bytes) -> bytes:
+    return _with_parts(form, b'name="sample_rate"; filename="blob"')
+
+
+def _with_parts(form: bytes, *parts: bytes) -> bytes:
+    boundary = form.partition(b"\r\n")[0]
+    texts = [b"%s\r\nContent-Disposition: form-data; %s\r\n\r\n9000\r\n" % (boundary, part) for part in parts]
+    return b"".join([*texts, form])
 
 
 class Requests:
@@ -123,7 +190,7 @@ class Requests:
         self._seed = seed
         self._dice = random.Random(seed)
         self._session = requests.Session()
-        self._session.mount(url, OddHeaders(seed))
+        self._session.mount(url, OddRequests(seed))
         self._images = [saved("PNG", Image.new("RGB", (16, 16))), saved("JPEG", portrait())]
         self._sound = wav()
         self.tally = Tally()
@@ -173,6 +240,8 @@ class Requests:
             body |= {"width": 128, "height": 128, "engine": "preview", "fps": self._dice.choice(RATES)}
             body["length"] = 0 if self._dice.random() < WHOLE_SOUNDS else 2
             body.pop("webhook_url", None)
+            if self._dice.random() < ODD_VALUES:
+                body |= self._dice.choice(VALUES)
             if self._dice.random() < ODD_WEBHOOKS:
                 body["webhook_url"] = self._odd_url()
 
@@ -190,3 +259,13 @@ class Requests:
                 self.tally.failures.setdefault(failure.title + case.operation.label, f"{failure}\n{group}")
         if case.operation.label == FORM and response.status_code == 200:
             self.tally.task_ids.append(response.json()["task_id"])
+        if case.method == "GET" and self._dice.random() < HEADS:
+            self._ask_again(case.operation.label, response)
+
+    def _ask_again(self, label: str, response: schemathesis.Response) -> None:
+        """Ask about the same with HEAD, which no schema tells of."""
+        again = self._session.head(str(response.request.url), timeout=TIMEOUT_S)
+        head = label.replace("GET", "HEAD")
+        self.tally.answers[head, again.status_code] += 1
+        if again.content or again.status_code >= 500 or again.status_code == 405:
+            self.tally.failures[head] = f"{again.url}: {again.status_code} {again.text}"

@@ -5,16 +5,19 @@ hand, they run too, to the letter.
 """
 
 import contextlib
+import json
 import shutil
 import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import requests
 
 CONTRACT_PORT = 7688
+JAVA_CLIENT = Path(__file__).with_name("Submit.java")
 
 PAGE = """<!doctype html><meta charset="utf-8">
 <input type="file" id="imageInput"><input type="file" id="audioInput"><button id="submitBtn">go</button>
@@ -105,6 +108,33 @@ def test_a_python_client_that_names_its_files_wrongly_gets_its_video(service, as
     with requests.get(f"{service.url}/download/{task_id}", stream=True) as response:
         assert response.status_code == 200
         assert next(response.iter_content(chunk_size=8192))[4:8] == b"ftyp"
+
+
+def test_java_s_own_client_submits_a_task(service, astronaut_file, speech_file):
+    if not shutil.which("java"):
+        pytest.skip("Java is not installed (Debian: apt-get install openjdk-17-jdk-headless)")
+    command = ["java", JAVA_CLIENT, service.url, astronaut_file, speech_file]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    submitted, health = (line.split(" ", 2) for line in done.stdout.splitlines())
+    assert submitted[:2] == health[:2] == ["HTTP_1_1", "200"]
+    assert service.wait(json.loads(submitted[2])["task_id"])["status"] == "completed"
+
+
+def test_curl_submits_a_task_while_it_offers_http_2(service, astronaut_file, speech_file):
+    if not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    files = ["-F", f"reference_image=@{astronaut_file}", "-F", f"audio_file=@{speech_file}", "-F", "length=2"]
+    command = [
+        "curl",
+        "--silent",
+        "--show-error",
+        "--fail",
+        "--http2",
+        *files,
+        f"{service.url}/generate_video/",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["status"] == "pending"
 
 
 def test_a_page_opened_from_disk_gets_its_video(service, browser, tmp_path, astronaut_file, speech_file):

@@ -39,7 +39,7 @@ class CrossOriginMiddleware:
             allow_origins=["*"],
             allow_methods=_OPEN_METHODS,
             allow_headers=["*"],
-            expose_headers=["Content-Disposition", "Content-Range", "Accept-Ranges", "Retry-After"],
+            expose_headers=["Content-Disposition", "Content-Range", "Accept-Ranges", "ETag", "Retry-After"],
             # Browsers ask for it when a page from the internet calls a service on the user's own machine.
             allow_private_network=True,
         )

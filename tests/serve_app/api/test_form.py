@@ -133,3 +133,33 @@ def test_numbers_are_accepted_up_to_the_limits_of_the_models(name):
         assert getattr(form(**others, **{name: str(number)}), name) == number
     with pytest.raises(ValueError, match=name):
         form(**others, **{name: str(limits.most + (limits.multiple_of or 1))})
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:7", "cuda:12"])
+def test_the_number_of_a_gpu_says_nothing_more(device):
+    assert form(device=device).request(None).chosen == {"device": "cuda"}
+
+
+def test_the_number_of_a_cpu_says_nothing_more_either():
+    assert form(device="cpu:0").device == "cpu"
+
+
+@pytest.mark.parametrize(
+    "device", ["cuda:", "cuda:x", "cuda:-1", "cuda:0\n", "cuda:0 ", "cuda:٠", "mps:0", "gpu"]
+)
+def test_another_device_is_refused(device):
+    with pytest.raises(ValueError, match="device"):
+        form(device=device)
+
+
+@pytest.mark.parametrize("spaces", [" {}", "{} ", " {} ", "{}\t", "{}\r\n", "\u3000{}\u00a0"])
+def test_spaces_around_a_number_are_no_part_of_it(spaces):
+    fields = {name: spaces.format(value) for name, value in {"width": 256, "cfg": 2.5, "seed": -1}.items()}
+    assert form(**fields).request(None).chosen == {"width": 256, "cfg": 2.5, "seed": -1}
+
+
+@pytest.mark.parametrize("number", ["２５６", "٢٥٦", "2 56", "2,56", "0x100", "", " ", "−1"])
+@pytest.mark.parametrize("name", ["width", "cfg"])
+def test_what_only_looks_like_a_number_is_refused_by_name(name, number):
+    with pytest.raises(ValueError, match=name):
+        form(**{name: number})

@@ -217,6 +217,21 @@ class TestGenerateVideo:
         response = service.http.post("/generate_video", content=chunks(), headers=headers)
         assert_error(response, 413, "body_too_large")
 
+    @pytest.mark.parametrize("protocol", ["h2c", "TLS/1.2", "websocket", "websocket, h2c"])
+    def test_an_offer_of_another_protocol_is_ignored(self, service, astronaut_file, speech_file, protocol):
+        files = {"reference_image": astronaut_file.read_bytes(), "audio_file": speech_file.read_bytes()}
+        form = httpx.Request("POST", service.url, files=files, data={"length": "2"})
+        offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": protocol, "HTTP2-Settings": "AAMAAABk"}
+        # Unlike httpx, it lets the caller say what becomes of the connection.
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
+        ) as connection:
+            connection.request("POST", "/generate_video", form.read(), dict(form.headers) | offer)
+            answer = connection.getresponse()
+            assert (answer.status, json.loads(answer.read())["status"]) == (200, "pending")
+            connection.request("GET", "/health", headers=offer)
+            assert json.loads(connection.getresponse().read())["alive"]
+
     def test_a_broken_form_is_refused(self, service):
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
         response = service.http.post("/generate_video", content=b"--x\r\nno header\r\n", headers=headers)
@@ -390,8 +405,17 @@ class TestDownload:
         assert response.headers["content-range"].startswith("bytes */")
 
     def test_a_range_that_means_nothing_is_400(self, service, finished):
-        response = service.http.get(f"/download/{finished['task_id']}", headers={"Range": "lines=1-2"})
+        response = service.http.get(f"/download/{finished['task_id']}", headers={"Range": "bytes=a-b"})
         assert_error(response, 400, "bad_request")
+
+    def test_a_video_that_the_client_has_is_not_sent_again(self, service, finished):
+        path = f"/download/{finished['task_id']}/"
+        tag = service.http.head(path).headers["etag"]
+        answer = service.http.get(path, headers={"If-None-Match": f'"old", {tag}', "Range": "bytes=0-9"})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
+        part = service.http.get(path, headers={"If-Range": tag, "Range": "bytes=4-7,0-1,99999999-"})
+        assert (part.status_code, part.headers["content-type"][:20]) == (206, "multipart/byteranges")
+        assert b"\r\n\r\nftyp\r\n" in part.content
 
     def test_a_download_before_completion_is_409_with_the_status(self, service, astronaut_file, speech_file):
         task_id = service.submit(astronaut_file, speech_file)

@@ -1,23 +1,32 @@
-"""Which headers a proxy of Serve is not shown."""
+"""What a proxy of Serve is told before it listens, and which headers it is not shown."""
 
 import asyncio
 from typing import Any
 
 import pytest
+import uvicorn
 import yaml
 from ray.serve._private.http_util import validate_http_proxy_callback_return
 from ray.serve._private.utils import call_function_from_import_path
+from uvicorn.config import HTTP_PROTOCOLS
 
+from serve_app.cluster.http_protocol import UpgradeIgnoringProtocol
 from serve_app.launcher import CONFIG
 
 
 @pytest.fixture
-def seen():
-    """Tells what is left of a scope behind the middlewares that the shipped configuration names."""
+def called(monkeypatch):
+    """What a proxy gets when it calls what the shipped configuration names."""
+    monkeypatch.setitem(HTTP_PROTOCOLS, "auto", HTTP_PROTOCOLS["auto"])
     variables = yaml.safe_load(CONFIG.read_text())["controller_options"]["runtime_env"]["env_vars"]
-    named = call_function_from_import_path(variables["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"])
+    return call_function_from_import_path(variables["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"])
+
+
+@pytest.fixture
+def seen(called):
+    """Tells what is left of a scope behind the middlewares that the proxy wraps itself in."""
     wrap: Any
-    (wrap,) = validate_http_proxy_callback_return(named)
+    (wrap,) = validate_http_proxy_callback_return(called)
 
     def pass_on(scope):
         left = []
@@ -54,6 +63,14 @@ def test_every_other_header_comes_through_in_its_order(seen):
     headers = [(b"cookie", b"a"), (b"x-request-id-2", b"\xff"), (b"cookie", b"b"), (b"x-api-key", b"k")]
     scope = {"type": "http", "path": "/health", "headers": headers}
     assert seen(scope) == scope
+
+
+@pytest.mark.usefixtures("called")
+def test_the_server_that_the_proxy_starts_next_ignores_offers_of_other_protocols():
+    config = uvicorn.Config("tests:none", factory=True)
+    config.load_app = lambda: lambda: None  # type: ignore[method-assign]
+    config.load()
+    assert config.http_protocol_class is UpgradeIgnoringProtocol
 
 
 def test_what_has_no_headers_comes_through(seen):
