@@ -5,6 +5,14 @@ nothing of files, faces or networks.
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+# When a video shows the label that it is AI-generated: never, for its first two seconds, or always.
+LabelMode = Literal["none", "start", "corner"]
+LABEL_MODES: tuple[LabelMode, ...] = get_args(LabelMode)  # each shows it for longer than the one before
+
+# What the label says.
+LabelText = Literal["AI", "AI 生成"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,7 @@ class GenerationParams:
     cfg: float = 1.0
     steps: int = 6
     fps: int = 24
+    label: LabelMode = "none"
 
 
 @dataclass(frozen=True)
