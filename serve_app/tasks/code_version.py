@@ -3,5 +3,5 @@
 Written by `python -m tests.code_version --record`.
 """
 
-CODE_VERSION = 10
-SOURCES = "eef99f16b58b1c76"
+CODE_VERSION = 11
+SOURCES = "d913d152c4016c2d"

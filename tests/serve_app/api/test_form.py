@@ -47,6 +47,8 @@ def test_what_was_sent_wins_over_any_default(numbers):
 def test_choices_are_told_in_words():
     assert allowed_values("device") == "'cuda', 'cpu'"
     assert allowed_values("engine") == "'auto', 'echomimic', 'preview'"
+    assert allowed_values("label") == "'none', 'start', 'corner'"
+    assert allowed_values("consent") == "'true', 'false'"
 
 
 def form(**fields: str) -> GenerateVideoForm:
@@ -59,6 +61,19 @@ def test_what_was_sent_is_chosen_in_the_types_of_the_contract():
     assert request.chosen == {"width": 256, "cfg": 2.0, "device": "cpu"}
     assert (request.device, request.engine, request.priority) == ("cpu", "auto", 0)
     assert request.idempotency_key == "k"
+
+
+def test_a_label_and_consent_are_chosen_only_where_they_were_sent():
+    assert form().request(None).chosen == {}
+    request = form(label="start", consent="true").request(None)
+    assert request.chosen == {"label": "start", "consent": True}
+    assert (form().request(None).consent, request.consent) == (False, True)
+
+
+@pytest.mark.parametrize(("field", "value"), [("label", "Corner"), ("consent", "maybe")])
+def test_another_label_or_consent_is_refused(field, value):
+    with pytest.raises(ValueError, match=f"{field}\n"):
+        form(**{field: value})
 
 
 def test_a_field_or_a_default_of_a_later_release_changes_no_choice():
