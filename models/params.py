@@ -7,9 +7,16 @@ nothing of files, faces or networks.
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal, get_args
 
 from models.frame_rate import FrameRate
+
+# When a video shows the label that it is AI-generated: never, for its first two seconds, or always.
+LabelMode = Literal["none", "start", "corner"]
+LABEL_MODES: tuple[LabelMode, ...] = get_args(LabelMode)  # each shows it for longer than the one before
+
+# What the label says.
+LabelText = Literal["AI", "AI 生成"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class GenerationParams:
     cfg: float = 1.0
     steps: int = 6
     fps: FrameRate = 24
+    label: LabelMode = "none"
 
     def flat(self) -> dict[str, Any]:
         """All parameters, of types that JSON has and every release knows.

@@ -15,10 +15,12 @@ import numpy as np
 from models.engine import Control, Engine, Scene
 from models.errors import AudioError, Cancelled, ParameterError
 from models.frame_rate import EXCESS, as_number, frames_covering
+from models.label import Label
 from models.notices import Notice
 from models.params import LIMITS, GenerationParams
 from models.portrait import Portrait, load_portrait
 from models.progress import Progress, Stage
+from models.provenance import UNKNOWN, Provenance
 from models.speech import Speech, load_speech
 from models.video import VideoFormat, VideoWriter, open_video
 
@@ -38,6 +40,7 @@ def generate_video(
     params: GenerationParams,
     on_progress: Callable[[Progress], None],
     should_stop: Callable[[], bool],
+    provenance: Provenance = UNKNOWN,
 ) -> None:
     """Make the portrait speak; the video is never held in memory as a whole.
 
@@ -49,6 +52,7 @@ def generate_video(
         params: the parameters.
         on_progress: called for every step, in the calling thread.
         should_stop: called at least once per block of frames.
+        provenance: what the video says of where it comes from.
 
     Raises:
         InputError: the image, the audio or a parameter cannot be used.
@@ -71,8 +75,9 @@ def generate_video(
         Control(lambda share: report(fraction=PREPARED + share * (GENERATED - PREPARED)), should_stop),
     )
     video = VideoFormat(params.width, params.height, params.fps, material.frame_count)
+    label = Label.of(params, provenance.label_text)
     with (
-        open_video(output, video, audio_file, engine.name) as writer,
+        open_video(output, video, audio_file, engine.name, provenance, label) as writer,
         closing(_written_beside(frames, writer, should_stop)) as counts,
     ):
         for frames_generated in counts:

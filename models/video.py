@@ -4,7 +4,7 @@ Knows nothing of engines or faces.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ from models.bounds import Bounds
 from models.errors import DiskFull, EncodingError, GenerationError
 from models.ffmpeg import DISK_FULL, FROM_ZERO, Ffmpeg, run_ffmpeg, sound_input
 from models.frame_rate import FrameRate
+from models.label import Label
+from models.provenance import UNKNOWN, Provenance
 from models.yuv import to_yuv420p
 
 # At CRF 18 the loss is hard to see; a fast preset leaves the cores to the engine. The preset lacks lookahead,
@@ -55,7 +57,14 @@ class VideoFormat:
 
 
 @contextmanager
-def open_video(path: Path, video: VideoFormat, sound: Path, engine: str) -> Iterator["VideoWriter"]:
+def open_video(
+    path: Path,
+    video: VideoFormat,
+    sound: Path,
+    engine: str,
+    provenance: Provenance = UNKNOWN,
+    label: Label | None = None,
+) -> Iterator["VideoWriter"]:
     """A video to write frames to; after the context it is complete, or there is no file at all.
 
     Args:
@@ -63,6 +72,8 @@ def open_video(path: Path, video: VideoFormat, sound: Path, engine: str) -> Iter
         video: the format; exactly `frame_count` frames must be written.
         sound: the uploaded audio file, used from its start to the end of the video, then silence.
         engine: named in the video's metadata, which says that it is AI-generated.
+        provenance: what else the metadata says.
+        label: drawn into the frames; None leaves them as they are.
 
     Raises:
         EncodingError: ffmpeg failed, was killed or exceeded `ENCODE_BOUNDS`, or the number of frames written
@@ -70,9 +81,9 @@ def open_video(path: Path, video: VideoFormat, sound: Path, engine: str) -> Iter
         DiskFull: there is no room for the video.
     """
     try:
-        arguments = _arguments(path, video, sound, engine)
+        arguments = _arguments(path, video, sound, provenance.metadata(engine))
         with run_ffmpeg(arguments, stdin=PIPE) as ffmpeg, ffmpeg.bounded(ENCODE_BOUNDS):
-            writer = VideoWriter(ffmpeg, video)
+            writer = VideoWriter(ffmpeg, video, label)
             yield writer
             writer.finish()
         _check_file(path, video)
@@ -84,9 +95,10 @@ def open_video(path: Path, video: VideoFormat, sound: Path, engine: str) -> Iter
 class VideoWriter:
     """Passes frames to ffmpeg; made by `open_video`."""
 
-    def __init__(self, ffmpeg: Ffmpeg, video: VideoFormat):
+    def __init__(self, ffmpeg: Ffmpeg, video: VideoFormat, label: Label | None):
         self._ffmpeg = ffmpeg
         self._video = video
+        self._label = label
         self._written = 0
 
     def write(self, frames: np.ndarray) -> None:
@@ -98,12 +110,16 @@ class VideoWriter:
         """
         if frames.dtype != np.uint8 or frames.shape[1:] != (self._video.height, self._video.width, 3):
             raise ValueError(f"frames {frames.dtype} {frames.shape} do not fit {self._video}")
+        first = self._written
         self._written += len(frames)
         if self._written > self._video.frame_count:
             self._fail_on_count()
         try:
-            for frame in frames:
-                self._ffmpeg.stdin.write(to_yuv420p(frame).data)
+            for index, frame in enumerate(frames, first):
+                picture = to_yuv420p(frame)
+                if self._label:
+                    self._label.draw(picture, index)
+                self._ffmpeg.stdin.write(picture.data)
         except OSError as error:
             raise self._failure() from error
 
@@ -125,19 +141,18 @@ class VideoWriter:
         return EncodingError("encoding_failed", reason=self._ffmpeg.complaint(code) or "")
 
 
-def _arguments(path: Path, video: VideoFormat, sound: Path, engine: str) -> list[str]:
+def _arguments(path: Path, video: VideoFormat, sound: Path, metadata: Mapping[str, str]) -> list[str]:
     frames = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", f"{video.width}x{video.height}"]
     frames += ["-framerate", str(video.fps), "-i", "pipe:0"]
     audio_filters = f"{FROM_ZERO},{TO_AAC},apad,atrim=end={video.seconds:.6f}"
     streams = ["-map", "0:v:0", "-vf", BT709, "-map", "1:a:0", "-af", audio_filters]
     # The upload's own metadata is left out: phones record where they were.
-    metadata = ["-map_metadata", "-1", "-map_chapters", "-1", "-metadata", f"comment={_comment(engine)}"]
-    file = ["-movflags", "+faststart", "-f", "mp4", "-y", f"file:{path}"]
-    return ["-filter_threads", "1", *frames, *sound_input(sound), *streams, *X264, *AAC, *metadata, *file]
-
-
-def _comment(engine: str) -> str:
-    return f"AI-generated: a still portrait made to speak by echomimic-serve, engine {engine}"
+    tags = ["-map_metadata", "-1", "-map_chapters", "-1"]
+    for name, value in metadata.items():
+        tags += ["-metadata", f"{name}={value}"]
+    # Of names that iTunes does not know, such as AIGC, ffmpeg keeps only those written as QuickTime metadata.
+    file = ["-movflags", "+faststart+use_metadata_tags", "-f", "mp4", "-y", f"file:{path}"]
+    return ["-filter_threads", "1", *frames, *sound_input(sound), *streams, *X264, *AAC, *tags, *file]
 
 
 def _check_file(path: Path, video: VideoFormat) -> None:

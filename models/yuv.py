@@ -33,11 +33,18 @@ def to_yuv420p(frame: np.ndarray) -> np.ndarray:
     import cv2
 
     height, width = frame.shape[:2]
-    planes = np.empty(height * width * 3 // 2, np.uint8)
-    brightness, blueness, redness = np.split(planes, [height * width, height * width * 5 // 4])
+    picture = np.empty(height * width * 3 // 2, np.uint8)
+    brightness, blueness, redness = planes_of(picture, width, height)
     yuv = cv2.transform(frame, FROM_RGB)
     halved = cv2.resize(yuv, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    cv2.extractChannel(yuv, 0, brightness.reshape(height, width))
-    cv2.extractChannel(halved, 1, blueness.reshape(height // 2, width // 2))
-    cv2.extractChannel(halved, 2, redness.reshape(height // 2, width // 2))
-    return planes
+    cv2.extractChannel(yuv, 0, brightness)
+    cv2.extractChannel(halved, 1, blueness)
+    cv2.extractChannel(halved, 2, redness)
+    return picture
+
+
+def planes_of(picture: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Y [height, width], U and V [height / 2, width / 2] of such a frame; they share its memory."""
+    brightness, blueness, redness = np.split(picture, [height * width, height * width * 5 // 4])
+    half = height // 2, width // 2
+    return brightness.reshape(height, width), blueness.reshape(half), redness.reshape(half)

@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import httpx
 from tqdm import tqdm
 
+from models.params import LABEL_MODES
 from serve_app.schemas import ErrorResponse, HealthResponse, TaskListResponse, TaskResponse
 from serve_app.task import TaskStatus
 
@@ -215,13 +217,15 @@ class ProgressDisplay:
         self._stage = stage
 
 
-def make_video(client: EchoMimicClient, image: Path, audio: Path, destination: Path) -> TaskResponse:
-    """Send, show the progress, save.
+def make_video(
+    client: EchoMimicClient, image: Path, audio: Path, destination: Path, **params: Any
+) -> TaskResponse:
+    """Send, with further fields of the form as `params`, show the progress, save.
 
     Raises:
         ClientError: as the methods of the client do.
     """
-    task_id = client.generate_video(image, audio)
+    task_id = client.generate_video(image, audio, **params)
     with ProgressDisplay("{desc:>12} |{bar}| {percentage:3.0f} % {elapsed}") as display:
 
         def show(task: TaskResponse) -> None:
@@ -259,10 +263,14 @@ def main() -> int:
     parser.add_argument("audio", type=Path, help="the speech")
     parser.add_argument("out", type=Path, help="where to save the MP4")
     parser.add_argument("--url", default=DEFAULT_URL, help="where the service listens (%(default)s)")
+    parser.add_argument("--label", choices=LABEL_MODES, help="when the video shows that it is AI-generated")
+    parser.add_argument("--consent", action="store_true", help="say that the person shown agrees")
     arguments = parser.parse_args()
+    chosen = {name: value for name in ("label", "consent") if (value := getattr(arguments, name))}
     try:
         with EchoMimicClient(arguments.url) as client:
-            print(summary(make_video(client, arguments.image, arguments.audio, arguments.out), arguments.out))
+            task = make_video(client, arguments.image, arguments.audio, arguments.out, **chosen)
+            print(summary(task, arguments.out))
     except (ClientError, OSError, httpx.TransportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from models.frame_rate import as_number
 from models.notices import Notice
+from models.params import LabelMode
 from models.progress import Stage
 from serve_app.task import TaskPage, TaskSnapshot, TaskStatus
 
@@ -67,6 +68,9 @@ class TaskResponse(BaseModel):
         description="Frames per second; a rate that is not whole has three decimals at most."
     )
     seed: int
+    # The previous release sends none of what has a default, and the client of this one may ask it.
+    label: LabelMode = Field("none", description="When the video shows that it is AI-generated.")
+    consent: bool = Field(False, description="Whether the request said that the person shown agrees.")
     frames_requested: int | None = Field(
         description="Frames the video will have: as many as show the audio to its end at fps, but at most "
         "length. Known once prepared."
@@ -79,7 +83,6 @@ class TaskResponse(BaseModel):
         "without a key for a while."
     )
     warnings: list[str] = Field(description="What differs from what one might expect, and why.")
-    # The previous release sends none, and the client of this one may ask it.
     notices: list[NoticeResponse] = Field(
         default_factory=list, description="The warnings, then the error, as data."
     )
@@ -118,6 +121,8 @@ class TaskResponse(BaseModel):
             height=task.params.height,
             fps=as_number(task.params.fps),
             seed=task.params.seed,
+            label=task.params.label,
+            consent=task.consent,
             frames_requested=task.progress.frames_requested,
             frames_generated=task.progress.frames_generated,
             audio_seconds=task.progress.audio_seconds,

@@ -1,9 +1,11 @@
 """Every setting of the service, with its default: what `args:` in serve_config.yaml may hold."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from models.params import LabelMode, LabelText
 
 APP_NAME = "echomimic"
 
@@ -16,6 +18,11 @@ DAY_S = 24 * 3600
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        # Processes of an earlier release pickle fewer settings.
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        super().__setstate__({**state, "__dict__": {**defaults, **state["__dict__"]}})
 
 
 class EngineSettings(_Settings):
@@ -108,6 +115,16 @@ class Settings(_Settings):
     keep_uploads_s: float = Field(3600, ge=0, description="Seconds the uploads of a finished task are kept.")
     allow_private_webhooks: bool = Field(
         False, description="Whether webhooks may call this machine and private networks."
+    )
+    content_producer: str = Field(
+        "", description="Name or code of the provider of this service, for the metadata of its videos."
+    )
+    min_label: LabelMode = Field(
+        "none", description="Least visible label that a request may choose: none, start or corner."
+    )
+    label_text: LabelText = Field("AI", description="What the visible label says.")
+    require_consent: bool = Field(
+        False, description="Refuse requests that do not say that the person shown agrees."
     )
     echomimic: EchoMimicSettings = Field(EchoMimicSettings(), description="The diffusion engine.")
     preview: EngineSettings = Field(EngineSettings(), description="The CPU preview engine.")

@@ -128,6 +128,7 @@ class Task(_Flat):
     webhook_url: str | None = None  # notified when the task ends
     webhook_failures: int = 0
     webhook_at: float | None = None  # when the next delivery is due; None if none is
+    consent: bool = False  # whether the request said that the person shown agrees
     started_at: float | None = None
     finished_at: float | None = None
 

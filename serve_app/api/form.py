@@ -22,7 +22,7 @@ from pydantic import (
 
 from models.frame_rate import FrameRate, parse_frame_rate
 from models.notices import Notice
-from models.params import LIMITS, MAX_IMAGE_MEGAPIXELS, GenerationParams
+from models.params import LIMITS, MAX_IMAGE_MEGAPIXELS, GenerationParams, LabelMode
 from serve_app.api.submission import RANDOM_SEED, WHOLE_AUDIO, VideoRequest
 from serve_app.engines.registry import AUTO, engine_choices
 
@@ -169,6 +169,16 @@ class GenerateVideoForm(BaseModel):
         description="Where to send a message when the task ends: an http or https URL of a public address.",
     )
 
+    label: LabelMode = Field(
+        "none",
+        description="When the video shows that it is AI-generated: never, for its first two seconds (start), "
+        "or always (corner). The service may require more than none, which is then the default.",
+    )
+
+    consent: bool = Field(
+        False, description="Whether the person shown agrees to this video; the service may require it."
+    )
+
     def request(self, idempotency_key: str | None) -> VideoRequest:
         """What the client asks for, independent of the form."""
         known = type(self).model_fields
@@ -183,6 +193,7 @@ class GenerateVideoForm(BaseModel):
             device=self.device,
             priority=self.priority,
             webhook_url=self.webhook_url,
+            consent=self.consent,
             notices=self.notices(),
             idempotency_key=idempotency_key,
         )
@@ -204,6 +215,8 @@ def allowed_values(field_name: str) -> str | None:
         return "a file"
     if get_origin(field.annotation) is Literal:
         return _listed(get_args(field.annotation))
+    if field.annotation is bool:
+        return _listed(("true", "false"))
     if field_name == "engine":
         return _listed(engine_choices())
     if field_name == "webhook_url":

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from models.frame_rate import FrameRate
 from models.image import check_image
 from models.notices import Notice
-from models.params import LIMITS, GenerationParams
+from models.params import LABEL_MODES, LIMITS, GenerationParams
 from models.progress import Progress
 from models.speech import check_audio
 from serve_app.api.caller import Caller
@@ -59,6 +59,7 @@ class VideoRequest:
         device: which device the client asks for, "cuda" or "cpu".
         priority: higher ones start first.
         webhook_url: where to send a message when the task ends.
+        consent: whether the client says that the person shown agrees.
         notices: the task's warnings about what was ignored.
         idempotency_key: chosen by the client; a repeated request has the same.
     """
@@ -70,6 +71,7 @@ class VideoRequest:
     device: str = "cuda"
     priority: int = 0
     webhook_url: str | None = None
+    consent: bool = False
     notices: tuple[Notice, ...] = ()
     idempotency_key: str | None = None
 
@@ -142,7 +144,8 @@ class Submissions:
 
         Raises:
             InputError: an upload cannot be used.
-            InvalidRequest: the engine is not deployed, or the webhook URL is not allowed.
+            InvalidRequest: the engine is not deployed, the webhook URL is not allowed, the label is less than
+                the service requires, or consent is required and missing.
             IdempotencyKeyReused: the key was used for a different request.
             QueueFull, StorageFull: there is no room left.
             ManagerUnavailable, JournalUnavailable: the task may or may not have been accepted.
@@ -167,7 +170,8 @@ class Submissions:
         return await self._manager.call(TaskManagerActor.repeated, caller.owner, key, fingerprint)
 
     async def _check_now(self, request: VideoRequest) -> None:
-        """Refuse what cannot be judged from the request alone: the engine and the webhook."""
+        """Refuse what cannot be judged from the request alone."""
+        self._check_provenance(request)
         if request.engine not in (AUTO, *self._choice.deployed):
             reason = self._choice.left_out.get(request.engine, "there is no such engine")
             message = f"engine: {request.engine!r} is not deployed: {reason}"
@@ -179,6 +183,17 @@ class Submissions:
             # If the name server does not respond, the URL is accepted: each delivery checks it again.
             with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
                 await asyncio.wait_for(resolving, webhooks.TIMEOUT_S)
+
+    def _check_provenance(self, request: VideoRequest) -> None:
+        required = LABEL_MODES[LABEL_MODES.index(self._settings.min_label) :]
+        label = request.chosen.get("label", self._settings.min_label)
+        if label not in required:
+            allowed = ", ".join(repr(mode) for mode in required)
+            message = f"label: {label!r} is less than this service requires; allowed are {allowed}"
+            raise InvalidRequest(message, field="label", allowed=allowed)
+        if self._settings.require_consent and not request.consent:
+            message = "consent: must be true, to say that the person shown agrees to this video, not false"
+            raise InvalidRequest(message, field="consent", allowed="'true'")
 
     async def _submit(self, request: VideoRequest, caller: Caller) -> SubmittedTask:
         new = self._new_task(request, caller)
@@ -196,13 +211,15 @@ class Submissions:
 
     def _new_task(self, request: VideoRequest, caller: Caller) -> Task:
         engine = self._choice.default if request.engine == AUTO else request.engine
+        defaults = replace(ENGINES[engine].default_params(self._settings), label=self._settings.min_label)
         return Task(
             id=str(uuid.uuid4()),
             engine=engine,
-            params=request.params(ENGINES[engine].default_params(self._settings)),
+            params=request.params(defaults),
             requested_device=request.device,
             priority=request.priority,
             webhook_url=request.webhook_url,
+            consent=request.consent,
             created_at=time.time(),
             progress=Progress(notices=request.notices),
             owner=caller.owner,

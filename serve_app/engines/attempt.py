@@ -7,6 +7,7 @@ from models.engine import Engine
 from models.notices import Notice
 from models.pipeline import generate_video
 from models.progress import Progress, Stage
+from models.provenance import Provenance
 from serve_app.storage.base import Storage
 from serve_app.task import Task, TaskReport
 
@@ -18,12 +19,14 @@ class Attempt:
         task: the task as claimed.
         engine: what generates the frames.
         storage: where the uploads are and the video goes.
+        provenance: what the video says of where it comes from.
     """
 
-    def __init__(self, task: Task, engine: Engine, storage: Storage):
+    def __init__(self, task: Task, engine: Engine, storage: Storage, provenance: Provenance):
         self._task = task
         self._engine = engine
         self._storage = storage
+        self._provenance = provenance
         self._stop = threading.Event()
         # Replaced whole by the worker thread, read by the event loop.
         self._report = TaskReport(
@@ -54,6 +57,7 @@ class Attempt:
                 task.params,
                 self._on_progress,
                 self._stop.is_set,
+                self._provenance,
             )
             return video.publish()
 

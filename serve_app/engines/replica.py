@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from models.errors import Cancelled, DiskFull, ExplainedError, InputError
 from models.notices import Notice
+from models.provenance import Provenance
 from serve_app.cluster.replica_ports import keep_on_loopback
 from serve_app.engines.attempt import Attempt
 from serve_app.engines.registry import ENGINES, deployments
@@ -42,6 +43,7 @@ class EngineReplica:
     def __init__(self, name: str, settings: Settings):
         keep_on_loopback()
         self._name = name
+        self._settings = settings
         self._engine = ENGINES[name].load(settings)
         self._storage = LocalStorage(settings.data_dir)
         # A running video survives any absence of the manager.
@@ -68,7 +70,8 @@ class EngineReplica:
             raise RuntimeError(f"{self._engine.device} stopped responding")
 
     async def _make_video(self, task: Task) -> None:
-        attempt = Attempt(task, self._engine, self._storage)
+        provenance = Provenance(self._settings.content_producer, task.id, self._settings.label_text)
+        attempt = Attempt(task, self._engine, self._storage, provenance)
         running = asyncio.get_running_loop().run_in_executor(self._executor, attempt.run)
         try:
             await self._report_until_done(attempt, running)

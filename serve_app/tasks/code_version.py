@@ -3,5 +3,5 @@
 Written by `python -m tests.code_version --record`.
 """
 
-CODE_VERSION = 10
-SOURCES = "9c3b26371a52066a"
+CODE_VERSION = 12
+SOURCES = "b26e9ce7e52b7483"

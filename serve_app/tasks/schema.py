@@ -55,6 +55,7 @@ tasks = sa.Table(
     sa.Column("finished_at", sa.Float, index=True),
     # Warnings and error as data; NULL if they were written by a release that had only sentences.
     sa.Column("notices", sa.JSON(none_as_null=True)),
+    sa.Column("consent", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 # Every manager that uses this journal; the newer a manager, the higher its `epoch`.
@@ -98,6 +99,7 @@ _STEPS = (
         "ALTER TABLE schema_version ADD COLUMN minimum_reader INTEGER NOT NULL DEFAULT 3",
         "ALTER TABLE tasks ADD COLUMN notices JSON",
     ),
+    ("ALTER TABLE tasks ADD COLUMN consent BOOLEAN NOT NULL DEFAULT false",),
 )
 
 SCHEMA_VERSION = len(_STEPS) + 1

@@ -1,4 +1,7 @@
+import json
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -9,8 +12,11 @@ import pytest
 from scipy.io import wavfile
 
 from models.errors import DiskFull, EncodingError
+from models.label import Label
+from models.provenance import Provenance
 from models.speech import load_speech
-from models.video import ENCODE_BOUNDS, VideoFormat, open_video
+from models.video import BT709, ENCODE_BOUNDS, X264, VideoFormat, open_video
+from models.yuv import to_yuv420p
 
 NOISE = VideoFormat(width=640, height=480, fps=24, frame_count=24)  # more than a megabyte
 FORMAT = VideoFormat(width=64, height=48, fps=24, frame_count=30)
@@ -117,11 +123,88 @@ def test_colours_come_back_as_they_went_in(speech_file, tmp_path, decoded_frames
     assert np.abs(decoded.astype(int) - colours).max() <= 6
 
 
-def test_says_that_it_is_ai_generated_and_by_which_engine(speech_file, tmp_path, stream_info):
-    info = stream_info(write(tmp_path / "video.mp4", speech_file, engine="echomimic"))
+@pytest.fixture(params=["ffmpeg", "exiftool", "mediainfo"])
+def metadata_of(request, ffmpeg):
+    """What each of three programs reads of a file's metadata, by the names of the MP4 keys."""
 
-    assert "AI-generated" in info
-    assert "engine echomimic" in info
+    def by_ffmpeg(path):
+        lines = ffmpeg("-i", path, "-f", "ffmetadata", "-").decode().splitlines()
+        pairs = (line.split("=", 1) for line in lines if "=" in line)
+        return {name: re.sub(r"\\(.)", r"\1", value) for name, value in pairs}
+
+    def by_exiftool(path):
+        (tags,) = json.loads(run("exiftool", "-json", "-Keys:all", path))
+        return {"AIGC": tags["AIGC"], "comment": tags["Comment"]}
+
+    def by_mediainfo(path):
+        return json.loads(run("mediainfo", "--Output=JSON", path))["media"]["track"][0]["extra"]
+
+    def run(*command):
+        return subprocess.run(command, capture_output=True, check=True).stdout
+
+    if request.param != "ffmpeg" and not shutil.which(request.param):
+        pytest.skip(f"{request.param} is not installed (Debian: libimage-exiftool-perl, mediainfo)")
+    return {"ffmpeg": by_ffmpeg, "exiftool": by_exiftool, "mediainfo": by_mediainfo}[request.param]
+
+
+def test_says_that_it_is_ai_generated_and_by_whom(speech_file, tmp_path, metadata_of):
+    provenance = Provenance('某公司 "A" = b; #c\\d, Ltd.', "3f0e2c1a-9d1b-4c55-8a3e-1f2a3b4c5d6e")
+    with open_video(tmp_path / "video.mp4", FORMAT, speech_file, "echomimic", provenance) as writer:
+        writer.write(numbered_frames(FORMAT))
+    read = metadata_of(tmp_path / "video.mp4")
+
+    assert {name: read[name] for name in ("AIGC", "comment")} == provenance.metadata("echomimic")
+
+
+def test_without_a_label_the_frames_are_encoded_as_they_are(speech_file, tmp_path, decoded_frames, ffmpeg):
+    """Bit for bit what ffmpeg makes of them with neither a label nor the metadata."""
+    noise = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3), np.uint8)
+    with open_video(
+        tmp_path / "video.mp4", replace(FORMAT, frame_count=12), speech_file, "preview"
+    ) as writer:
+        writer.write(noise)
+    (tmp_path / "raw").write_bytes(b"".join(to_yuv420p(frame).tobytes() for frame in noise))
+    raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", "64x48", "-framerate", 24]
+    ffmpeg(*raw, "-i", tmp_path / "raw", "-vf", BT709, *X264, tmp_path / "plain.mp4")
+
+    assert np.array_equal(*(decoded_frames(tmp_path / name, 64, 48) for name in ("video.mp4", "plain.mp4")))
+
+
+def test_a_label_is_on_the_frames_that_it_is_for(speech_file, tmp_path, decoded_frames):
+    video = VideoFormat(128, 128, 24, 60)
+    blocks = np.full((60, 128, 128, 3), 100, np.uint8)
+    with open_video(
+        tmp_path / "video.mp4", video, speech_file, "preview", label=Label("AI", 128, 128, 48)
+    ) as writer:
+        for first in range(0, 60, 20):  # the second block ends before the label does, the third after
+            writer.write(blocks[first : first + 20])
+    frames = decoded_frames(tmp_path / "video.mp4", 128, 128)
+    brightest = frames.max(axis=(1, 2, 3))
+
+    assert (brightest[:48] > 220).all()
+    assert (brightest[48:] < 120).all()
+    assert (blocks == 100).all()
+
+
+def test_plays_in_a_browser_to_its_end(speech_file, tmp_path, browser):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    provenance = Provenance("某公司", "3f0e2c1a")
+    label = Label("AI 生成", FORMAT.width, FORMAT.height)
+    with open_video(tmp_path / "video.mp4", FORMAT, speech_file, "preview", provenance, label) as writer:
+        writer.write(numbered_frames(FORMAT))
+    (tmp_path / "page.html").write_text('<video src="video.mp4" muted autoplay></video>')
+    browser.get((tmp_path / "page.html").as_uri())
+    WebDriverWait(browser, 30).until(
+        lambda it: it.execute_script("return document.querySelector('video').ended")
+    )
+    width, height, seconds = browser.execute_script(
+        "const video = document.querySelector('video');"
+        "return [video.videoWidth, video.videoHeight, video.duration];"
+    )
+
+    assert (width, height) == (FORMAT.width, FORMAT.height)
+    assert seconds == pytest.approx(FORMAT.seconds, abs=0.05)
 
 
 def test_says_nothing_of_what_the_upload_says_about_itself(ffmpeg, speech_file, tmp_path, stream_info):

@@ -138,8 +138,11 @@ def test_progress_is_a_line_for_each_stage_elsewhere():
 def test_the_command_line_shows_each_stage_once_and_says_what_it_made(
     service, tmp_path, astronaut_file, speech_file
 ):
-    done = command_line(service, astronaut_file, speech_file, tmp_path / "video.mp4")
+    said = ["--label", "start", "--consent"]
+    done = command_line(service, *said, astronaut_file, speech_file, tmp_path / "video.mp4")
     assert done.returncode == 0, done.stderr
+    newest = service.http.get("/tasks", params={"limit": 1}).json()["tasks"][0]
+    assert (newest["label"], newest["consent"]) == ("start", True)
     stages = done.stderr.splitlines()
     assert stages == list(dict.fromkeys(stages))
     assert set(stages) <= {*(stage.value for stage in Stage), TaskStatus.COMPLETED.value}

@@ -69,6 +69,21 @@ def test_a_client_reads_the_same_back():
     assert TaskResponse.model_validate_json(told.model_dump_json()) == told
 
 
+def test_label_and_consent_are_told():
+    assert (answer(TASK)["label"], answer(TASK)["consent"]) == ("none", False)
+    told = answer(replace(TASK, params=GenerationParams(label="corner"), consent=True))
+    assert (told["label"], told["consent"]) == ("corner", True)
+
+
+def test_an_answer_of_the_release_before_lacks_them_and_is_read():
+    told = answer(TASK)
+    for name in ("label", "consent", "notices"):
+        del told[name]
+    read = TaskResponse.model_validate(told)
+
+    assert (read.label, read.consent, read.notices) == ("none", False, [])
+
+
 def test_what_is_known_beyond_the_task_is_a_warning_too():
     waits = Notice.of("engine_not_deployed", engine="echomimic", reason="no GPU was found")
     told = answer(TASK, waits)

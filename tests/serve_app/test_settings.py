@@ -30,6 +30,8 @@ def test_a_relative_data_folder_becomes_absolute(tmp_path, monkeypatch):
         ({"max_upload_bytes": 0}, "max_upload_bytes"),
         ({"preview": {"max_replica": 2}}, "preview.max_replica"),
         ({"preview": {"num_gpus": -1}}, "preview.num_gpus"),
+        ({"min_label": "always"}, "min_label"),
+        ({"label_text": "KI"}, "label_text"),
         ({"preview": {"min_replicas": 3, "max_replicas": 2}}, "min_replicas is 3"),
     ],
 )
@@ -57,6 +59,8 @@ def test_the_settings_of_the_release_before_are_understood():
         preview={"min_replicas": 0},
     )
     assert theirs.of("echomimic").num_gpus == 1
+    # Settings that did not exist then.
+    assert (theirs.min_label, theirs.require_consent) == ("none", False)
 
 
 def test_host_names_are_compared_in_lower_case():

@@ -109,6 +109,7 @@ def test_a_task_of_the_release_before_is_understood(from_release_4):
 
     assert (task.status, task.attempt, task.params.length) == (TaskStatus.PROCESSING, 1, 48)
     assert (task.progress.stage, task.progress.fraction) == (Stage.GENERATING, 0.4)
+    assert (task.params.label, task.consent) == ("none", False)
 
 
 def test_errors_of_the_release_before_are_understood(from_release_4):
@@ -136,7 +137,9 @@ print(json.dumps([TaskResponse.of(sent, str).fps, asdict(sent.task.params)]))
     )
     back = pickle.loads(ask_release_4(task, "sys.stdout.buffer.write(pickle.dumps(sent))"))
 
-    assert json.loads(shown) == [24, asdict(GenerationParams(fps=24))]
+    params = asdict(GenerationParams(fps=24))
+    del params["label"]  # which that release did not have
+    assert json.loads(shown) == [24, params]
     assert back == task
 
 
@@ -181,6 +184,13 @@ print(TaskResponse.of(sent, str).model_dump_json())
     assert running["warnings"] == list(PROGRESS.warnings)
     assert (running["error"], failed["error"]) == (None, FAILED.error.text)
     assert failed["stage"] is None
+
+
+def test_the_release_before_reads_a_task_with_a_label_and_consent(ask_release_4):
+    task = replace(RUNNING, params=GenerationParams(length=48, label="corner"), consent=True)
+    program = "print(json.dumps([sent.params.length, sent.status.value, sent.attempt]))"
+
+    assert json.loads(ask_release_4(task, program)) == [48, "processing", 1]
 
 
 def test_the_manager_of_the_release_before_takes_a_report_of_this_one(ask_release_4):

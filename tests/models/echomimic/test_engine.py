@@ -224,7 +224,7 @@ def test_what_the_model_cannot_do_is_refused_before_anything_is_done(
     engine: EchoMimicEngine,
     portrait: Portrait,
     speech: Speech,
-    change: dict[str, int],
+    change: dict[str, Any],
     field: str,
     watch: Watch,
 ) -> None:

@@ -54,7 +54,7 @@ def walk(
     )
 
 
-def noise(frames: int, **params: int) -> torch.Tensor:
+def noise(frames: int, **params: Any) -> torch.Tensor:
     return prepare_latents(TINY, replace(PARAMS, **params), frames)
 
 

@@ -51,6 +51,8 @@ def test_choices_are_told_in_words():
     assert allowed_values("engine") == "'auto', 'echomimic', 'preview'"
     assert allowed_values("length") == "a whole number from 2 to 5000, or 0 for the whole audio"
     assert allowed_values("fps") == "a number from 1 to 60, or a fraction such as 30000/1001"
+    assert allowed_values("label") == "'none', 'start', 'corner'"
+    assert allowed_values("consent") == "'true', 'false'"
 
 
 def form(**fields: str) -> GenerateVideoForm:
@@ -97,6 +99,19 @@ def test_the_schema_says_what_a_rate_and_a_length_may_be():
     assert re.fullmatch(fraction["pattern"], "30000/1001")
     assert (fields["length"]["minimum"], fields["length"]["maximum"]) == (0, 5000)
     assert fields["length"]["not"] == {"exclusiveMinimum": 0, "exclusiveMaximum": 2}
+
+
+def test_a_label_and_consent_are_chosen_only_where_they_were_sent():
+    assert form().request(None).chosen == {}
+    request = form(label="start", consent="true").request(None)
+    assert request.chosen == {"label": "start", "consent": True}
+    assert (form().request(None).consent, request.consent) == (False, True)
+
+
+@pytest.mark.parametrize(("field", "value"), [("label", "Corner"), ("consent", "maybe")])
+def test_another_label_or_consent_is_refused(field, value):
+    with pytest.raises(ValueError, match=f"{field}\n"):
+        form(**{field: value})
 
 
 def test_a_field_or_a_default_of_a_later_release_changes_no_choice():

@@ -22,6 +22,7 @@ from serve_app.storage.local import LocalStorage
 from serve_app.task import TaskStatus
 from serve_app.tasks.manager_client import ManagerClient
 from serve_app.tasks.overview import Overview
+from tests.labels import shows_label
 from tests.serve_app.local_api import local_api
 from tests.serve_app.managers import ManagerHere, new_manager
 from tests.serve_app.new_tasks import new_task, report_of
@@ -31,8 +32,9 @@ from tests.service import poll
 
 @pytest.fixture(scope="module")
 def finished(service, astronaut_file, speech_file):
-    """A task that was completed: the first two seconds, small."""
-    task_id = service.submit(astronaut_file, speech_file, width=256, height=256, length=48, seed=7)
+    """A task that was completed: the first two seconds, small, with a label."""
+    fields = {"width": 256, "height": 256, "length": 48, "seed": 7, "label": "corner"}
+    task_id = service.submit(astronaut_file, speech_file, **fields)
     return service.wait(task_id)
 
 
@@ -179,6 +181,8 @@ class TestGenerateVideo:
                 "２４",
             ],
             "device": ["tpu", "CUDA"],
+            "label": ["always", "None"],
+            "consent": ["maybe", "2"],
             "priority": ["-101", "101", "1.5", "high"],
         }.items(),
     )
@@ -382,9 +386,12 @@ class TestDownload:
         assert response.headers["content-type"] == "video/mp4"
         video = tmp_path / "video.mp4"
         video.write_bytes(response.content)
-        assert decoded_frames(video, 256, 256).shape == (48, 256, 256, 3)
+        frames = decoded_frames(video, 256, 256)
+        assert frames.shape == (48, 256, 256, 3)
+        assert all(shows_label(frame) for frame in frames)
         assert abs(decoded_sound(video)).max() > 0.1
         assert "engine preview" in stream_info(video)
+        assert f'"ProduceID":"{finished["task_id"]}"' in stream_info(video)
 
     def test_head_tells_the_size_without_the_video(self, service, finished):
         path = f"/download/{finished['task_id']}"

@@ -10,11 +10,12 @@ from fractions import Fraction
 import httpx
 import pytest
 
-from models.params import GenerationParams
+from models.params import LABEL_MODES, GenerationParams
 from serve_app.api.submission import VideoRequest
 from serve_app.engines.choice import EngineChoice
 from serve_app.errors import JournalUnavailable, StorageFull
 from serve_app.storage.local import LocalStorage
+from serve_app.task import TaskStatus
 from serve_app.tasks import webhooks
 from serve_app.tasks.overview import Overview
 from tests.serve_app.local_api import local_api
@@ -197,6 +198,76 @@ class TestAWebhook:
         ]
         answer.set()
         assert sqlite_journal.get(task_id).webhook_url == "http://slow.example.org/"
+
+
+class TestALabel:
+    @pytest.mark.parametrize("least", LABEL_MODES)
+    def test_is_the_least_that_the_service_allows_where_none_is_chosen(
+        self, tmp_path, sqlite_journal, submit, least
+    ):
+        api = local_api(tmp_path, sqlite_journal, min_label=least)
+        task_id = submit(api).json()["task_id"]
+        assert sqlite_journal.get(task_id).params.label == least
+        assert api.get(f"/task/{task_id}").json()["label"] == least
+
+    @pytest.mark.parametrize(
+        ("least", "chosen"), [("none", "none"), ("none", "corner"), ("start", "corner"), ("corner", "corner")]
+    )
+    def test_may_be_more_than_that(self, tmp_path, sqlite_journal, submit, least, chosen):
+        api = local_api(tmp_path, sqlite_journal, min_label=least)
+        task_id = submit(api, label=chosen).json()["task_id"]
+        assert sqlite_journal.get(task_id).params.label == chosen
+
+    @pytest.mark.parametrize(
+        ("least", "chosen", "allowed"),
+        [
+            ("start", "none", "'start', 'corner'"),
+            ("corner", "none", "'corner'"),
+            ("corner", "start", "'corner'"),
+        ],
+    )
+    def test_that_is_less_is_refused_with_what_is_allowed(
+        self, tmp_path, sqlite_journal, submit, least, chosen, allowed
+    ):
+        refusal = submit(local_api(tmp_path, sqlite_journal, min_label=least), label=chosen)
+        assert refusal.status_code == 422
+        assert refusal.json()["error"] == {
+            "type": "invalid_request",
+            "message": f"label: {chosen!r} is less than this service requires; allowed are {allowed}",
+            "field": "label",
+            "allowed": allowed,
+        }
+        assert sqlite_journal.counts()[TaskStatus.PENDING] == 0
+
+    def test_of_a_repeated_request_is_that_of_its_task(self, tmp_path, sqlite_journal, submit):
+        first = submit(local_api(tmp_path, sqlite_journal), KEY)
+        later = submit(local_api(tmp_path, sqlite_journal, min_label="corner", require_consent=True), KEY)
+        assert (later.status_code, later.json()) == (200, first.json())
+
+
+class TestConsent:
+    def test_is_not_asked_for_as_shipped(self, tmp_path, sqlite_journal, submit):
+        api = local_api(tmp_path, sqlite_journal)
+        task_id = submit(api).json()["task_id"]
+        assert api.get(f"/task/{task_id}").json()["consent"] is False
+
+    @pytest.mark.parametrize("required", [False, True])
+    def test_is_kept_in_the_task(self, tmp_path, sqlite_journal, submit, required):
+        api = local_api(tmp_path, sqlite_journal, require_consent=required)
+        task_id = submit(api, consent="true").json()["task_id"]
+        assert sqlite_journal.get(task_id).consent
+        assert api.get(f"/task/{task_id}").json()["consent"] is True
+
+    @pytest.mark.parametrize("fields", [{}, {"consent": "false"}, {"consent": ""}])
+    def test_is_required_where_the_service_requires_it(self, tmp_path, sqlite_journal, submit, fields):
+        refusal = submit(local_api(tmp_path, sqlite_journal, require_consent=True), **fields)
+        assert refusal.status_code == 422
+        assert refusal.json()["error"] == {
+            "type": "invalid_request",
+            "message": "consent: must be true, to say that the person shown agrees to this video, not false",
+            "field": "consent",
+            "allowed": "'true'",
+        }
 
 
 class Decoder:

@@ -7,6 +7,7 @@ import pytest
 
 from models.notices import Notice
 from models.progress import Progress, Stage
+from models.provenance import UNKNOWN
 from serve_app.engines.attempt import Attempt
 from serve_app.storage.local import LocalStorage
 from tests.serve_app.new_tasks import A_WARNING, new_task
@@ -25,7 +26,7 @@ def attempt_at(tmp_path):
     def start(*notices, requested_device="cpu"):
         task = new_task("a", requested_device=requested_device, progress=Progress(notices=notices))
         engine: Any = Idle()
-        return Attempt(task, engine, LocalStorage(tmp_path))
+        return Attempt(task, engine, LocalStorage(tmp_path), UNKNOWN)
 
     return start
 

@@ -3,6 +3,7 @@
 import pytest
 from standardwebhooks import Webhook
 
+from tests.labels import shows_label
 from tests.service import poll
 
 pytest.importorskip("torch")
@@ -24,7 +25,7 @@ def diffusion(run_service, tmp_path_factory, weights):
 def test_a_task_goes_from_request_over_progress_to_a_video(
     diffusion, astronaut_file, speech_file, tmp_path, decoded_frames
 ):
-    task_id = diffusion.submit(astronaut_file, speech_file, **SMALL)
+    task_id = diffusion.submit(astronaut_file, speech_file, **SMALL, label="corner")
     looks = []
 
     def look():
@@ -41,7 +42,9 @@ def test_a_task_goes_from_request_over_progress_to_a_video(
     assert len({share for share in progress if 0 < share < 1}) >= 3
     video = tmp_path / "video.mp4"
     video.write_bytes(diffusion.http.get(f"/download/{task_id}").content)
-    assert decoded_frames(video, 128, 128).shape == (24, 128, 128, 3)
+    frames = decoded_frames(video, 128, 128)
+    assert frames.shape == (24, 128, 128, 3)
+    assert all(shows_label(frame) for frame in frames)
 
 
 def test_two_tasks_in_a_row_are_made_by_the_same_replica(diffusion, astronaut_file, speech_file):

@@ -4,9 +4,11 @@ import asyncio
 import errno
 import time
 
+import numpy as np
 import pytest
 
 from models.errors import DiskFull, ImageError, OutOfMemory
+from models.params import GenerationParams
 from serve_app.engines import replica as replica_module
 from serve_app.engines.registry import ENGINES, RegisteredEngine
 from serve_app.engines.replica import EngineReplica
@@ -14,6 +16,7 @@ from serve_app.settings import Settings
 from serve_app.storage.local import LocalStorage
 from serve_app.task import TaskStatus
 from serve_app.tasks.journal import Journal
+from tests.labels import shows_label
 from tests.serve_app.managers import ManagerHere, new_manager
 from tests.serve_app.new_tasks import new_task
 from tests.serve_app.stored import save_uploads
@@ -78,6 +81,35 @@ def work(replica, tickets=1):
             await replica.work(f"ticket {number}")
 
     asyncio.run(take())
+
+
+class StillEngine(FailingEngine):
+    """An engine that makes a grey video."""
+
+    device = "cpu"
+
+    def frames(self, scene, _control):
+        params = scene.params
+        yield np.full((scene.frame_count, params.height, params.width, 3), 128, np.uint8)
+
+
+class TestAFinishedVideo:
+    @pytest.fixture
+    def failing(self):
+        return StillEngine(None)
+
+    def test_says_where_it_comes_from_and_shows_its_label(
+        self, replica, manager, tmp_path, astronaut_file, speech_file, stream_info, decoded_frames
+    ):
+        replica._settings = Settings(content_producer="某公司", label_text="AI 生成")
+        params = GenerationParams(width=128, height=160, length=6, label="corner")
+        manager.submit(new_task("a", engine="failing", params=params))
+        save_uploads(LocalStorage(tmp_path), "a", astronaut_file.read_bytes(), speech_file.read_bytes())
+        work(replica)
+        task = manager.overview.snapshot("a", owner=None).task
+        video = next(tmp_path.rglob(task.video))
+        assert '"ContentProducer":"某公司","ProduceID":"a"' in stream_info(video)
+        assert all(shows_label(frame, "AI 生成") for frame in decoded_frames(video, 128, 160))
 
 
 class TestALostDevice:

@@ -17,7 +17,7 @@ from serve_app.errors import JournalUnavailable, StorageFull
 from serve_app.launcher import ROOT
 from serve_app.task import TaskStatus
 from serve_app.tasks.journal import Journal
-from serve_app.tasks.schema import SCHEMA_VERSION
+from serve_app.tasks.schema import MINIMUM_READER, SCHEMA_VERSION
 from tests.serve_app.disk import fill, write_much
 from tests.serve_app.new_tasks import A_WARNING, new_task
 
@@ -256,6 +256,24 @@ class TestSchema:
         assert journal.add(new_task("new")).sequence == 6
         journal.close()
 
+    def test_a_journal_of_the_third_schema_is_taken_over(self, journal_url):
+        earlier_release(journal_url, 3)
+        journal = Journal(journal_url)
+        assert [task.id for task in journal.unfinished()] == ["running", "waiting"]
+        done, due, waiting = (journal.get(name) for name in ("done", "due", "waiting"))
+        assert [notice.code for notice in done.progress.notices] == ["device_differs", "audio_cut"]
+        assert due.error == Notice.of(
+            "image_damaged", field="reference_image", reason="image file is truncated"
+        )
+        assert waiting.params == GenerationParams(length=48, seed=7, label="none")
+        assert (done.consent, waiting.consent) == (False, False)
+        assert journal.save(replace(waiting, status=TaskStatus.PROCESSING)).revision == 1
+        assert (
+            journal.add(new_task("new", consent=True, params=GenerationParams(label="start"))).sequence == 6
+        )
+        assert (journal.get("new").consent, journal.get("new").params.label) == (True, "start")
+        journal.close()
+
     def test_a_row_of_an_earlier_release_keeps_its_sentences_when_it_is_written(self, journal_url):
         earlier_release(journal_url, 2)
         journal = Journal(journal_url)
@@ -315,7 +333,7 @@ class TestSchema:
         assert later.add(new_task("b")).sequence == 2
         later.close()
         with database(journal_url) as connection:
-            assert _versions(connection) == (99, SCHEMA_VERSION)
+            assert _versions(connection) == (99, MINIMUM_READER)
             assert (column(connection, "a", "mood"), column(connection, "b", "mood")) == ("sad", None)
             assert column(connection, "a", "params") == NEWER_PARAMS
             assert [notice["code"] for notice in column(connection, "a", "notices")] == [
