@@ -137,9 +137,9 @@ print(json.dumps([TaskResponse.of(sent, str).fps, asdict(sent.task.params)]))
     )
     back = pickle.loads(ask_release_4(task, "sys.stdout.buffer.write(pickle.dumps(sent))"))
 
-    params = asdict(GenerationParams(fps=24))
-    del params["label"]  # which that release did not have
-    assert json.loads(shown) == [24, params]
+    known = asdict(GenerationParams(fps=24))
+    del known["label"]  # which that release did not have
+    assert json.loads(shown) == [24, known]
     assert back == task
 
 
