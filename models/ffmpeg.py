@@ -1,8 +1,9 @@
 """One run of ffmpeg, and how it may read a user's file. Knows nothing of frames or samples."""
 
+import os
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
@@ -23,12 +24,18 @@ MAX_ALLOCATION = 64 * 2**20
 # n-th sample is the same moment in both.
 FROM_ZERO = "asetpts=N/SR/TB"
 
+# glibc reserves 64 MiB of addresses for each thread that allocates, and addresses are what is limited.
+# Measured: 0.25 GiB instead of 0.8 with two outputs.
+_ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
+
 _PREFIX = re.compile(r"^(\[[^\]]*\] *)*(Error opening (input|output .*): )?")
 # Lines that follow the one with the reason, and that name our files.
 _CONSEQUENCE = re.compile(
     r"Error opening (input|output) file(s:| )|Error parsing options|Failed to set value|To ignore"
 )
-_LINES_KEPT = 20
+# Blocks that begin before others end are told about on every output, though none of ours needs their times.
+_ORDERED = re.compile(r"Application provided invalid, non monotonically increasing|Last message repeated")
+_LINES_KEPT = 100
 
 
 def sound_input(path: Path) -> list[str]:
@@ -42,6 +49,9 @@ def sound_input(path: Path) -> list[str]:
         str(MAX_ALLOCATION),
         "-max_error_rate",
         "1",
+        # More channels than two without a layout are just channels, not the speakers that ffmpeg would guess.
+        "-guess_layout_max",
+        "2",
         "-protocol_whitelist",
         "file",
         "-format_whitelist",
@@ -52,18 +62,26 @@ def sound_input(path: Path) -> list[str]:
 
 
 @contextmanager
-def run_ffmpeg(arguments: list[str], *, stdin: int = DEVNULL, stdout: int = DEVNULL) -> Iterator["Ffmpeg"]:
+def run_ffmpeg(
+    arguments: list[str],
+    *,
+    stdin: int = DEVNULL,
+    stdout: int = DEVNULL,
+    keep: Callable[[str], object] = bool,
+) -> Iterator["Ffmpeg"]:
     """An ffmpeg that runs while in the context; leaving it ends ffmpeg, by force if need be.
 
     Args:
         arguments: what follows the program's name.
         stdin: `subprocess.PIPE` to write to `Ffmpeg.stdin`; by default there is nothing to read.
         stdout: `subprocess.PIPE` to read from `Ffmpeg.stdout`; by default the output is dropped.
+        keep: which of its messages to keep; by default all.
     """
     import imageio_ffmpeg
 
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-v", "error", *arguments]
-    ffmpeg = Ffmpeg(Popen(command, stdin=stdin, stdout=stdout, stderr=PIPE))
+    environment = {**os.environ, **_ONE_ARENA}
+    ffmpeg = Ffmpeg(Popen(command, stdin=stdin, stdout=stdout, stderr=PIPE, env=environment), keep)
     try:
         yield ffmpeg
     finally:
@@ -73,8 +91,9 @@ def run_ffmpeg(arguments: list[str], *, stdin: int = DEVNULL, stdout: int = DEVN
 class Ffmpeg:
     """A running ffmpeg, its pipes and its messages."""
 
-    def __init__(self, process: "Popen[bytes]"):
+    def __init__(self, process: "Popen[bytes]", keep: Callable[[str], object]):
         self._process = process
+        self._keep = keep
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
         # Read while it runs: ffmpeg blocks when its stderr is full.
         self._listener = Thread(target=self._listen, daemon=True)
@@ -110,6 +129,11 @@ class Ffmpeg:
         return code
 
     @property
+    def lines(self) -> list[str]:
+        """The last of the messages that were kept, without their prefixes."""
+        return list(self._lines)
+
+    @property
     def words(self) -> str:
         """The reason that ffmpeg gave, without its line prefix; "" if it gave none."""
         return next((line for line in self._lines if not _CONSEQUENCE.match(line)), "")
@@ -126,7 +150,9 @@ class Ffmpeg:
         assert self._process.stderr is not None
         with self._process.stderr as stderr:
             for line in stderr:
-                self._lines.append(_PREFIX.sub("", line.decode(errors="replace")).strip())
+                message = _PREFIX.sub("", line.decode(errors="replace")).strip()
+                if self._keep(message) and not _ORDERED.match(message):
+                    self._lines.append(message)
 
 
 def _close(pipe: IO[bytes] | None) -> None:

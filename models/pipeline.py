@@ -19,6 +19,8 @@ from models.portrait import Portrait, load_portrait
 from models.progress import Progress, Stage
 from models.speech import SAMPLE_RATE, Speech, load_speech
 from models.video import VideoFormat, VideoWriter, open_video
+from models.voice import has_voice
+from models.wav import WholeWav, whole_wav
 
 # The progress reached after each stage, as a share of the whole job; the rest is for completing the file.
 PREPARED = 0.05
@@ -56,27 +58,9 @@ def generate_video(
     """
     report = _Reporter(on_progress)
     report(stage=Stage.PREPARING)
-    material = _prepare(reference_image, audio_file, output.parent, params, should_stop)
-    report(
-        stage=Stage.GENERATING,
-        fraction=PREPARED,
-        frames_requested=material.frame_count,
-        audio_seconds=material.speech.duration,
-        notices=material.notices,
-    )
-    frames = engine.frames(
-        Scene(material.portrait, material.speech, params, material.frame_count),
-        Control(lambda share: report(fraction=PREPARED + share * (GENERATED - PREPARED)), should_stop),
-    )
-    video = VideoFormat(params.width, params.height, params.fps, material.frame_count)
-    with (
-        open_video(output, video, audio_file, engine.name) as writer,
-        closing(_written_beside(frames, writer, should_stop)) as counts,
-    ):
-        for frames_generated in counts:
-            report(frames_generated=frames_generated)
-        report(stage=Stage.ENCODING, fraction=GENERATED)
-    report(fraction=1.0)
+    with whole_wav(audio_file, output.parent) as audio:
+        material = _prepare(reference_image, audio, output.parent, params, should_stop)
+        _make(engine, material, output, params, report, should_stop)
 
 
 @dataclass(frozen=True)
@@ -102,9 +86,41 @@ class _Reporter:
         self._on_progress(self._progress)
 
 
+def _make(
+    engine: Engine,
+    material: _Material,
+    output: Path,
+    params: GenerationParams,
+    report: _Reporter,
+    should_stop: Callable[[], bool],
+) -> None:
+    report(
+        stage=Stage.GENERATING,
+        fraction=PREPARED,
+        frames_requested=material.frame_count,
+        audio_seconds=float(material.speech.duration),
+        notices=material.notices,
+    )
+    frames = engine.frames(
+        Scene(material.portrait, material.speech, params, material.frame_count),
+        Control(lambda share: report(fraction=PREPARED + share * (GENERATED - PREPARED)), should_stop),
+    )
+    video = VideoFormat(params.width, params.height, params.fps, material.frame_count)
+    sound = material.speech.sound
+    assert sound is not None, "it was loaded from a file"
+    with (
+        open_video(output, video, sound, engine.name) as writer,
+        closing(_written_beside(frames, writer, should_stop)) as counts,
+    ):
+        for frames_generated in counts:
+            report(frames_generated=frames_generated)
+        report(stage=Stage.ENCODING, fraction=GENERATED)
+    report(fraction=1.0)
+
+
 def _prepare(
     reference_image: Path,
-    audio_file: Path,
+    audio: WholeWav,
     folder: Path,
     params: GenerationParams,
     should_stop: Callable[[], bool],
@@ -114,10 +130,11 @@ def _prepare(
         raise ParameterError("length_too_short", field="length", length=params.length, least=least)
     _stop_if_asked(should_stop)
     portrait = load_portrait(reference_image, params)
-    speech = load_speech(audio_file, should_stop, folder)
+    speech = load_speech(audio.path, should_stop, folder)
     frame_count = _frame_count(speech, params)
-    cut = _cut_notices(speech, params)
-    return _Material(portrait, speech, frame_count, (*portrait.notices, *speech.notices, *cut))
+    mute = () if has_voice(speech.samples, should_stop) else (Notice.of("no_voice"),)
+    heard = (*audio.notices, *speech.notices, *mute, *_cut_notices(speech, params))
+    return _Material(portrait, speech, frame_count, (*portrait.notices, *heard))
 
 
 def _frame_count(speech: Speech, params: GenerationParams) -> int:
@@ -125,7 +142,7 @@ def _frame_count(speech: Speech, params: GenerationParams) -> int:
     covered = _covered_frames(speech, params.fps)
     if covered < LIMITS.length.least:
         needed = math.ceil(1000 * LIMITS.length.least / params.fps) / 1000
-        raise AudioError("audio_too_short", seconds=speech.duration, fps=params.fps, needed=needed)
+        raise AudioError("audio_too_short", seconds=float(speech.duration), fps=params.fps, needed=needed)
     return min(covered, params.length)
 
 
@@ -138,7 +155,7 @@ def _cut_notices(speech: Speech, params: GenerationParams) -> Iterator[Notice]:
     if _covered_frames(speech, params.fps) > params.length:
         yield Notice.of(
             "audio_cut",
-            audio_seconds=speech.duration,
+            audio_seconds=float(speech.duration),
             video_seconds=params.length / params.fps,
             length=params.length,
         )

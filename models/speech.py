@@ -1,19 +1,26 @@
 """From the bytes of an audio file to the samples that an engine analyses."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from subprocess import PIPE
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO
 
 import numpy as np
 
 from models.bounds import Bounded, Bounds
 from models.errors import AudioError, Cancelled
-from models.ffmpeg import FROM_ZERO, Ffmpeg, run_ffmpeg, sound_input
+from models.ffmpeg import Ffmpeg, run_ffmpeg, sound_input
+from models.mix import choose_mix
 from models.notices import Notice
 from models.params import MAX_AUDIO_HOURS
+from models.sound import Sound
+from models.timeline import Timeline, log_outputs, read_timeline
+from models.tracks import choose_track
 
 SAMPLE_RATE = 16_000
 BYTES_PER_SAMPLE = 2
@@ -35,15 +42,20 @@ class Speech:
         samples: int16 mono [n] at `SAMPLE_RATE`, the whole file; memory-mapped, so that hours of it take no
             memory.
         notices: what the user should know about how the file was read.
+        source_seconds: how long the file is by its own clock, a sample or so more or less than `samples`;
+            None where only they are known.
+        sound: how the file is heard; None where there is no file.
     """
 
     samples: np.ndarray
     notices: tuple[Notice, ...] = ()
+    source_seconds: Fraction | None = None
+    sound: Sound | None = None
 
     @property
-    def duration(self) -> float:
+    def duration(self) -> Fraction:
         """Duration of the whole file in seconds."""
-        return len(self.samples) / SAMPLE_RATE
+        return self.source_seconds or Fraction(len(self.samples), SAMPLE_RATE)
 
     def beginning(self, seconds: float) -> np.ndarray:
         """At most the first `seconds`, float32 within [-1, 1]."""
@@ -62,17 +74,21 @@ def check_audio(path: Path) -> None:
         AudioError: it is empty, by its content not in an accepted format, damaged from the start or without
             sound, or decoding it exceeds `CHECK_BOUNDS`.
     """
-    with _decoder(path, CHECKED_SECONDS, CHECK_BOUNDS) as (ffmpeg, watch):
+    if not path.stat().st_size:
+        raise AudioError("audio_empty")
+    # Whatever the mix will be: any channel shows that there are samples.
+    sound = Sound(path, choose_track(path, CHECK_BOUNDS).index, "pan=mono|c0=c0")
+    with _decoder(sound, CHECK_BOUNDS, ["-t", str(CHECKED_SECONDS)]) as (ffmpeg, watch):
         decoded = len(ffmpeg.stdout.read())
         _conclude(decoded, ffmpeg, watch)
 
 
 def load_speech(path: Path, should_stop: Callable[[], bool], folder: Path | None = None) -> Speech:
-    """Decode the first audio stream to 16 kHz mono.
+    """Decode the track that a player would play to 16 kHz mono, by the clock of the file.
 
     Args:
         path: the audio file, whatever its name.
-        should_stop: called once per decoded second.
+        should_stop: called at least once per decoded second.
         folder: where to keep the samples; by default the system's folder for temporary files.
 
     Raises:
@@ -80,28 +96,68 @@ def load_speech(path: Path, should_stop: Callable[[], bool], folder: Path | None
         Cancelled: `should_stop` returned True.
         OSError: there is no room for the samples, 115 MB per hour.
     """
+    if not path.stat().st_size:
+        raise AudioError("audio_empty")
+    started = time.monotonic()
+    track = choose_track(path, CHECK_BOUNDS)
+    mix = choose_mix(path, track, LOAD_BOUNDS, should_stop)
+    sound = Sound(path, track.index, mix)
+    bounds = LOAD_BOUNDS.less(time.monotonic() - started)
     # A file without a name, which disappears with the last array that maps it.
     with TemporaryFile(dir=folder) as decoded:
-        with _decoder(path, MAX_SECONDS + 1, LOAD_BOUNDS) as (ffmpeg, watch):
+        timeline, complaint = _decode(sound, bounds, should_stop, decoded)
+        if timeline.edits:
+            with TemporaryFile(dir=folder) as laid_out:
+                _lay_out(timeline, decoded, laid_out)
+                samples = _mapped(laid_out)
+        else:
+            samples = _mapped(decoded)
+    speech = Speech(samples, source_seconds=timeline.seconds, sound=replace(sound, timeline=timeline))
+    damage = () if timeline.only_pauses else _damage(complaint, speech)
+    return replace(speech, notices=(*track.notices(), *timeline.notices(), *damage))
+
+
+def _decode(
+    sound: Sound, bounds: Bounds, should_stop: Callable[[], bool], decoded: IO[bytes]
+) -> tuple[Timeline, str | Notice | None]:
+    """Decode everything, one sample after the other; returns when each is heard, and ffmpeg's complaint."""
+    with TemporaryDirectory() as folder:
+        logs = Path(folder, "blocks"), Path(folder, "packets")
+        with _decoder(sound, bounds, more=log_outputs(sound.track, *logs)) as (ffmpeg, watch):
             for block in _blocks(ffmpeg, should_stop):
                 decoded.write(block)
-            count = decoded.tell() // BYTES_PER_SAMPLE
-            complaint = _conclude(count, ffmpeg, watch)
-        decoded.flush()
-        samples = np.memmap(decoded, dtype="<i2", mode="r", shape=(count,))
-    duration = count / SAMPLE_RATE
-    if duration > MAX_SECONDS:
+                _check_length(decoded)
+            complaint = _conclude(decoded.tell(), ffmpeg, watch)
+        return read_timeline(*logs), complaint
+
+
+def _lay_out(timeline: Timeline, decoded: IO[bytes], laid_out: IO[bytes]) -> None:
+    decoded.seek(0)
+    blocks = iter(lambda: decoded.read(BLOCK_BYTES), b"")
+    for block in timeline.laid_out(blocks, SAMPLE_RATE, BYTES_PER_SAMPLE):
+        laid_out.write(block)
+        _check_length(laid_out)
+
+
+def _check_length(samples: IO[bytes]) -> None:
+    if samples.tell() > MAX_SECONDS * SAMPLE_RATE * BYTES_PER_SAMPLE:
         raise AudioError("audio_too_long", hours=MAX_SECONDS // 3600)
-    return Speech(samples, tuple(_notices(complaint, duration)))
+
+
+def _mapped(samples: IO[bytes]) -> np.ndarray:
+    samples.flush()
+    count = samples.tell() // BYTES_PER_SAMPLE
+    return np.memmap(samples, dtype="<i2", mode="r", shape=(count,))
 
 
 @contextmanager
-def _decoder(path: Path, seconds: float, bounds: Bounds) -> Iterator[tuple[Ffmpeg, Bounded]]:
-    if not path.stat().st_size:
-        raise AudioError("audio_empty")
-    output = ["-map", "0:a:0", "-vn", "-sn", "-dn", "-af", FROM_ZERO, "-ac", "1", "-ar", str(SAMPLE_RATE)]
-    arguments = ["-filter_threads", "1", *sound_input(path), *output]
-    arguments += ["-t", str(seconds), "-f", "s16le", "pipe:1"]
+def _decoder(
+    sound: Sound, bounds: Bounds, limit: Sequence[str] = (), more: Sequence[str] = ()
+) -> Iterator[tuple[Ffmpeg, Bounded]]:
+    """An ffmpeg that writes samples to stdout, up to a limit, and has more outputs."""
+    output = ["-map", f"0:a:{sound.track}", "-af", sound.filters, "-ac", "1", "-ar", str(SAMPLE_RATE)]
+    arguments = ["-filter_threads", "1", *sound_input(sound.path), *output]
+    arguments += [*limit, "-f", "s16le", "pipe:1", *more]
     with run_ffmpeg(arguments, stdout=PIPE) as ffmpeg, ffmpeg.bounded(bounds) as watch:
         yield ffmpeg, watch
 
@@ -128,6 +184,6 @@ def _conclude(decoded: int, ffmpeg: Ffmpeg, watch: Bounded) -> str | Notice | No
     raise AudioError("audio_undecodable", reason=complaint)
 
 
-def _notices(complaint: str | Notice | None, duration: float) -> Iterator[Notice]:
+def _damage(complaint: str | Notice | None, speech: Speech) -> Iterator[Notice]:
     if complaint is not None:
-        yield Notice.of("audio_damaged", reason=complaint, seconds=duration)
+        yield Notice.of("audio_damaged", reason=complaint, seconds=float(speech.duration))

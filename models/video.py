@@ -16,7 +16,8 @@ import numpy as np
 
 from models.bounds import Bounds
 from models.errors import DiskFull, EncodingError, GenerationError
-from models.ffmpeg import FROM_ZERO, Ffmpeg, run_ffmpeg, sound_input
+from models.ffmpeg import Ffmpeg, run_ffmpeg
+from models.sound import TO_AAC, Sound, Source, video_source
 from models.yuv import to_yuv420p
 
 # At CRF 18 the loss is hard to see; a fast preset leaves the cores to the engine. The preset lacks lookahead,
@@ -29,8 +30,6 @@ THREADS = ["-threads", "3"]
 X264 = ["-c:v", "libx264", "-preset", "superfast", *LOOKAHEAD, "-crf", "18", "-g", "600", *THREADS]
 # The colour space that `to_yuv420p` produces; if it is not stated, players guess it from the picture's size.
 BT709 = "setparams=colorspace=bt709:range=tv:color_primaries=bt709:color_trc=bt709"
-# Whole numbers, because the AAC encoder fails on a NaN.
-TO_AAC = "aformat=sample_fmts=s32:channel_layouts=mono|stereo"
 # At this bit rate the fast coder preserves speech better than the default one, in half the time.
 AAC = ["-c:a", "aac", "-aac_coder", "fast", "-b:a", "192k"]
 
@@ -41,6 +40,8 @@ DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 # size. There is no time limit, because it takes as long as the engine; if it hangs, the task makes no
 # progress, which is noticed.
 ENCODE_BOUNDS = Bounds(memory=2 * 2**30)
+# Where the sound is decoded before; see `models.speech.LOAD_BOUNDS`.
+SOURCE_BOUNDS = Bounds(memory=2**30, cpu_seconds=240, seconds=240)
 
 
 @dataclass(frozen=True)
@@ -59,23 +60,26 @@ class VideoFormat:
 
 
 @contextmanager
-def open_video(path: Path, video: VideoFormat, sound: Path, engine: str) -> Iterator["VideoWriter"]:
+def open_video(path: Path, video: VideoFormat, sound: Sound, engine: str) -> Iterator["VideoWriter"]:
     """A video to write frames to; after the context it is complete, or there is no file at all.
 
     Args:
         path: where to write it; the name may have any suffix.
         video: the format; exactly `frame_count` frames must be written.
-        sound: the uploaded audio file, used from its start to the end of the video, then silence.
+        sound: what is heard from its start to the end of the video, then silence.
         engine: named in the video's metadata, which says that it is AI-generated.
 
     Raises:
         EncodingError: ffmpeg failed, was killed or exceeded `ENCODE_BOUNDS`, or the number of frames written
             is not `frame_count`.
-        DiskFull: there is no room for the video.
+        DiskFull, OSError: there is no room for the video, or for its sound, which may be kept beside it.
     """
     try:
-        arguments = _arguments(path, video, sound, engine)
-        with run_ffmpeg(arguments, stdin=PIPE) as ffmpeg, ffmpeg.bounded(ENCODE_BOUNDS):
+        with (
+            video_source(sound, video.seconds, path.parent, SOURCE_BOUNDS) as source,
+            run_ffmpeg(_arguments(path, video, source, engine), stdin=PIPE) as ffmpeg,
+            ffmpeg.bounded(ENCODE_BOUNDS),
+        ):
             writer = VideoWriter(ffmpeg, video)
             yield writer
             writer.finish()
@@ -129,15 +133,15 @@ class VideoWriter:
         return EncodingError("encoding_failed", reason=self._ffmpeg.complaint(code) or "")
 
 
-def _arguments(path: Path, video: VideoFormat, sound: Path, engine: str) -> list[str]:
+def _arguments(path: Path, video: VideoFormat, source: Source, engine: str) -> list[str]:
     frames = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", f"{video.width}x{video.height}"]
     frames += ["-framerate", str(video.fps), "-i", "pipe:0"]
-    audio_filters = f"{FROM_ZERO},{TO_AAC},apad,atrim=end={video.seconds:.6f}"
-    streams = ["-map", "0:v:0", "-vf", BT709, "-map", "1:a:0", "-af", audio_filters]
+    audio_filters = f"{source.filters},{TO_AAC},apad,atrim=end={video.seconds:.6f}"
+    streams = ["-map", "0:v:0", "-vf", BT709, "-map", f"1:a:{source.track}", "-af", audio_filters]
     # The upload's own metadata is left out: phones record where they were.
     metadata = ["-map_metadata", "-1", "-map_chapters", "-1", "-metadata", f"comment={_comment(engine)}"]
     file = ["-movflags", "+faststart", "-f", "mp4", "-y", f"file:{path}"]
-    return ["-filter_threads", "1", *frames, *sound_input(sound), *streams, *X264, *AAC, *metadata, *file]
+    return ["-filter_threads", "1", *frames, *source.arguments, *streams, *X264, *AAC, *metadata, *file]
 
 
 def _comment(engine: str) -> str:

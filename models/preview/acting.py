@@ -5,7 +5,7 @@ import numpy as np
 from models.preview.lip_sync import MouthTrack, follow
 from models.preview.pose import HeadPose, Pose
 from models.preview.smooth import smoothstep
-from models.preview.voice import RATE, listen
+from models.voice import RATE, listen
 
 LEAD = 0.015  # seconds that lips are ahead of the sound
 BLINK_TIMES = np.array([0.0, 0.07, 0.11, 0.27])  # seconds; blinks last 0.2 to 0.3 (Caffier et al. 2003)
