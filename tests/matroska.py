@@ -25,7 +25,7 @@ def track(index: int, *, default: bool = True, rate: int = RATE) -> bytes:
 
 
 def block(at_ms: int, samples: bytes, index: int = 1) -> bytes:
-    """A packet in a cluster of its own; a negative time is one relative to 0."""
+    """A packet in a cluster of its own; a negative time, from -2¹⁵, is one relative to 0."""
     relative = min(at_ms, 0)
     inside = bytes([0x80 | index]) + struct.pack(">hB", relative, 0x80) + samples
     return element("1f43b675", number("e7", max(at_ms, 0)) + element("a3", inside))
