@@ -1,5 +1,6 @@
 """One run of ffmpeg, and how it may read a user's file. Knows nothing of frames or samples."""
 
+import errno
 import os
 import re
 from collections import deque
@@ -23,6 +24,9 @@ MAX_ALLOCATION = 64 * 2**20
 # A filter that ignores timestamps, used both for the engine's samples and for the video's sound, so that the
 # n-th sample is the same moment in both.
 FROM_ZERO = "asetpts=N/SR/TB"
+
+# The C library's messages, with which ffmpeg says why it could not write.
+DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
 # glibc reserves 64 MiB of addresses for each thread that allocates, and addresses are what is limited.
 # Measured: 0.25 GiB instead of 0.8 with two outputs.

@@ -3,8 +3,6 @@
 Knows nothing of engines or faces.
 """
 
-import errno
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +14,7 @@ import numpy as np
 
 from models.bounds import Bounds
 from models.errors import DiskFull, EncodingError, GenerationError
-from models.ffmpeg import Ffmpeg, run_ffmpeg
+from models.ffmpeg import DISK_FULL, Ffmpeg, run_ffmpeg
 from models.sound import TO_AAC, Sound, Source, video_source
 from models.yuv import to_yuv420p
 
@@ -32,9 +30,6 @@ X264 = ["-c:v", "libx264", "-preset", "superfast", *LOOKAHEAD, "-crf", "18", "-g
 BT709 = "setparams=colorspace=bt709:range=tv:color_primaries=bt709:color_trc=bt709"
 # At this bit rate the fast coder preserves speech better than the default one, in half the time.
 AAC = ["-c:a", "aac", "-aac_coder", "fast", "-b:a", "192k"]
-
-# The C library's messages, with which ffmpeg says why it could not write.
-DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
 # The encoder also decodes the user's sound. Measured: 1.05 GiB for noise at 1024 × 1024, the largest frame
 # size. There is no time limit, because it takes as long as the engine; if it hangs, the task makes no

@@ -1,6 +1,7 @@
 """Time counts: what is missing in a file is silence, and what follows is heard at its own time."""
 
 import random
+import re
 import struct
 from collections.abc import Iterable
 from itertools import pairwise
@@ -80,6 +81,23 @@ def test_any_hole_is_kept_to_the_sample(holes, heard):
         start = at * SAMPLE_RATE // 1000
         assert speech.samples[start : start + len(part) // 2].tobytes() == part
     assert codes(speech) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder"), [("a.opus", "libopus"), ("a.ogg", "libvorbis"), ("a.flac", "flac")]
+)
+def test_a_part_of_the_file_that_is_lost_is_silence(name, encoder, recorded, ffmpeg, tmp_path):
+    whole, path = tmp_path / name, tmp_path / f"lost-{name}"
+    ffmpeg("-stream_loop", 3, "-i", recorded, "-c:a", encoder, "-ar", 48_000, whole)
+    content = whole.read_bytes()
+    pages = [found.start() for found in re.finditer(b"OggS", content)]
+    middle = len(content) // 2
+    lost = pages[5:7] if pages else (middle, middle + len(content) // 8)
+    path.write_bytes(content[: lost[0]] + content[lost[1] :])
+    speech, last = load(path), recording()
+
+    assert float(speech.duration) == pytest.approx(4 * SECONDS, abs=IN_STEP_S)
+    assert abs(lag(speech.samples[-len(last) :], last)[0]) < IN_STEP_S
 
 
 @pytest.mark.parametrize("name", ["late.mp4", "late.mov", "late.webm", "late.mkv"])

@@ -29,6 +29,11 @@ def chunk(name: bytes, content: bytes) -> bytes:
     return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
 
 
+def front(file: bytes) -> bytes:
+    """The same with room for more in front of its format, as recorders leave it."""
+    return file[:12] + chunk(b"JUNK", bytes(28)) + file[12:]
+
+
 SAMPLES = recording().tobytes()
 THIRD = len(SAMPLES) // 6 * 2
 PARTS = SAMPLES[:THIRD], SAMPLES[THIRD : 2 * THIRD], SAMPLES[2 * THIRD :]
@@ -41,6 +46,7 @@ GOES_ON = {
     "joined with tags between": plain(PARTS[0], after=chunk(b"LIST", b"INFOx")) + plain(PARTS[1] + PARTS[2]),
     "a size that was never updated": plain(SAMPLES, size=20_000),
     "an odd size that was never updated": plain(SAMPLES, size=20_001),
+    "behind a chunk in front": front(plain(PARTS[0])) + front(plain(PARTS[1] + PARTS[2], size=1000)),
     "a size of nothing": plain(SAMPLES, size=0),
     "a size without end": plain(SAMPLES, size=UNKNOWN),
 }
