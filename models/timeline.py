@@ -93,7 +93,7 @@ class Timeline:
                 leave_out -= dropped
                 position += dropped
                 block = block[dropped * width :]
-                until = len(block) // width if place is None else place - position
+                until = len(block) // width if place is None else max(place - position, 0)
                 yield block[: until * width]
                 position += min(until, len(block) // width)
                 block = block[until * width :]

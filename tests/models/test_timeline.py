@@ -287,6 +287,7 @@ def test_a_live_file_that_says_nothing_of_its_length_is_read_to_its_end(tmp_path
         (((3, 2), (5, 1)), "abc..de.fgh"),
         (((2, -3),), "abfgh"),
         (((2, -1), (4, 2)), "abd..efgh"),
+        (((2, -3), (3, 1)), "ab.fgh"),
         (((8, 2),), "abcdefgh.."),
         (((3, 1), (8, 2)), "abc.defgh.."),
     ],
