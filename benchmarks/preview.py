@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 from skimage.data import astronaut
 
+from models.frame_rate import FrameRate
 from models.params import GenerationParams
 from models.pipeline import generate_video
 from models.portrait import load_portrait
@@ -128,7 +129,7 @@ def time_stages(folder: Path, params: GenerationParams) -> tuple[Stopwatch, int]
     return watch, frame_count
 
 
-def report(ratio: float, stages: dict[str, float], whole: float, frame_count: int, fps: int) -> None:
+def report(ratio: float, stages: dict[str, float], whole: float, frame_count: int, fps: FrameRate) -> None:
     """Print one portrait's figures."""
     rate = frame_count / whole
     print(
@@ -152,7 +153,7 @@ def measure_memory() -> None:
 
 def make_one_video(seconds: int) -> None:
     """Make a video of a speech this long, and print this process's peak in MiB."""
-    params = GenerationParams(length=seconds * GenerationParams.fps)
+    params = GenerationParams(length=round(seconds * GenerationParams.fps))
     with workplace() as folder:
         repeat(SPEECH, folder / "speech.wav", seconds)
         make_video(PreviewEngine(), folder, params)

@@ -18,7 +18,7 @@ class Scene:
 
     Attributes:
         portrait: the cropped portrait, `params.height` × `params.width`.
-        speech: all of it; it lasts at least `frame_count / params.fps` seconds.
+        speech: all of it; it may end within the last frame.
         params: the parameters.
         frame_count: how many frames the video will have, 2 or more.
     """

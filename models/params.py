@@ -4,7 +4,12 @@ Every limit of a request is defined here once: form, documentation and engines d
 nothing of files, faces or networks.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from typing import Any
+
+from models.frame_rate import FrameRate
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,33 @@ class GenerationParams:
     context_overlap: int = 3
     cfg: float = 1.0
     steps: int = 6
-    fps: int = 24
+    fps: FrameRate = 24
+
+    def flat(self) -> dict[str, Any]:
+        """All parameters, of types that JSON has and every release knows.
+
+        Earlier releases know only whole frame rates: they find the nearest one, and beside it the exact one,
+        which they ignore.
+        """
+        if isinstance(self.fps, int):
+            return dict(vars(self))
+        return {**vars(self), "fps": round(self.fps), "exact_fps": str(self.fps)}
+
+    @classmethod
+    def from_flat(cls, flat: Mapping[str, Any]) -> "GenerationParams":
+        """From the flat form, made by this release or another.
+
+        What is unknown here is ignored, and what an earlier release did not know gets its default.
+        """
+        known = {field.name: flat[field.name] for field in fields(cls) if field.name in flat}
+        exact = {"fps": Fraction(flat["exact_fps"])} if "exact_fps" in flat else {}
+        return cls(**{**known, **exact})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.flat()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(vars(GenerationParams.from_flat(state)))
 
 
 @dataclass(frozen=True)

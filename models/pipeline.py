@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import numpy as np
 
 from models.engine import Control, Engine, Scene
 from models.errors import AudioError, Cancelled, ParameterError
+from models.frame_rate import EXCESS, as_number, frames_covering
 from models.notices import Notice
 from models.params import LIMITS, GenerationParams
 from models.portrait import Portrait, load_portrait
 from models.progress import Progress, Stage
-from models.speech import SAMPLE_RATE, Speech, load_speech
+from models.speech import Speech, load_speech
 from models.video import VideoFormat, VideoWriter, open_video
 from models.voice import has_voice
 from models.wav import WholeWav, whole_wav
@@ -44,7 +46,7 @@ def generate_video(
     Args:
         engine: makes the frames.
         reference_image: the uploaded portrait.
-        audio_file: the uploaded speech; the video is as long, but has at most `params.length` frames.
+        audio_file: the uploaded speech; the video lasts to its end, but has at most `params.length` frames.
         output: where the MP4 goes; no file is left there unless it is complete.
         params: the parameters.
         on_progress: called for every step, in the calling thread.
@@ -138,25 +140,22 @@ def _prepare(
 
 
 def _frame_count(speech: Speech, params: GenerationParams) -> int:
-    """How many frames the audio covers completely, at most `length`."""
-    covered = _covered_frames(speech, params.fps)
-    if covered < LIMITS.length.least:
-        needed = math.ceil(1000 * LIMITS.length.least / params.fps) / 1000
-        raise AudioError("audio_too_short", seconds=float(speech.duration), fps=params.fps, needed=needed)
-    return min(covered, params.length)
-
-
-def _covered_frames(speech: Speech, fps: int) -> int:
-    # In whole samples: 1.16 s × 25 frames per second is 28.999… in floating point.
-    return round(speech.duration * SAMPLE_RATE) * fps // SAMPLE_RATE
+    """How many frames show the audio to its end, at most `length`; silence completes the last one."""
+    covering, least = frames_covering(speech.duration, params.fps), LIMITS.length.least
+    if covering < least:
+        needed = math.ceil(1000 * ((least - 1) / Fraction(params.fps) + EXCESS)) / 1000
+        raise AudioError(
+            "audio_too_short", seconds=float(speech.duration), fps=as_number(params.fps), needed=needed
+        )
+    return min(covering, params.length)
 
 
 def _cut_notices(speech: Speech, params: GenerationParams) -> Iterator[Notice]:
-    if _covered_frames(speech, params.fps) > params.length:
+    if frames_covering(speech.duration, params.fps) > params.length:
         yield Notice.of(
             "audio_cut",
             audio_seconds=float(speech.duration),
-            video_seconds=params.length / params.fps,
+            video_seconds=float(params.length / params.fps),
             length=params.length,
         )
 

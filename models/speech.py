@@ -58,7 +58,7 @@ class Speech:
         """Duration of the whole file in seconds."""
         return self.source_seconds or Fraction(len(self.samples), SAMPLE_RATE)
 
-    def beginning(self, seconds: float) -> np.ndarray:
+    def beginning(self, seconds: float | Fraction) -> np.ndarray:
         """At most the first `seconds`, float32 within [-1, 1]."""
         return as_floats(self.samples[: round(seconds * SAMPLE_RATE)])
 

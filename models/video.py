@@ -15,6 +15,7 @@ import numpy as np
 from models.bounds import Bounds
 from models.errors import DiskFull, EncodingError, GenerationError
 from models.ffmpeg import DISK_FULL, Ffmpeg, run_ffmpeg
+from models.frame_rate import FrameRate
 from models.sound import TO_AAC, Sound, Source, video_source
 from models.yuv import to_yuv420p
 
@@ -45,13 +46,13 @@ class VideoFormat:
 
     width: int
     height: int
-    fps: int
+    fps: FrameRate
     frame_count: int
 
     @property
     def seconds(self) -> float:
         """How long it lasts."""
-        return self.frame_count / self.fps
+        return float(self.frame_count / self.fps)
 
 
 @contextmanager

@@ -91,7 +91,7 @@ class EchoMimicClient:
             audio_file: an audio file.
             idempotency_key: a string of your choice, unique to this video; sent again, it returns the same
                 task.
-            params: further fields of the form, such as `width` or `seed`.
+            params: further fields of the form, such as `width=256` or `fps="30000/1001"`.
 
         Raises:
             ClientError: the service did not accept them; the message names the field.

@@ -7,6 +7,7 @@ from typing import Literal, Union
 
 from pydantic import BaseModel, Field
 
+from models.frame_rate import as_number
 from models.notices import Notice
 from models.progress import Stage
 from serve_app.task import TaskPage, TaskSnapshot, TaskStatus
@@ -62,10 +63,13 @@ class TaskResponse(BaseModel):
     device: str | None = Field(description="The device on which it runs or ran.")
     width: int
     height: int
-    fps: int
+    fps: int | float = Field(
+        description="Frames per second; a rate that is not whole has three decimals at most."
+    )
     seed: int
     frames_requested: int | None = Field(
-        description="Frames the video will have: the audio at fps, but at most length. Known once prepared."
+        description="Frames the video will have: as many as show the audio to its end at fps, but at most "
+        "length. Known once prepared."
     )
     frames_generated: int
     audio_seconds: float | None = Field(description="Duration of the whole upload. Known once prepared.")
@@ -112,7 +116,7 @@ class TaskResponse(BaseModel):
             device=task.device,
             width=task.params.width,
             height=task.params.height,
-            fps=task.params.fps,
+            fps=as_number(task.params.fps),
             seed=task.params.seed,
             frames_requested=task.progress.frames_requested,
             frames_generated=task.progress.frames_generated,

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 import yaml
 
+from models.frame_rate import FrameRate
 from models.notices import CATALOGUE
 from serve_app import errors
 from serve_app.api.form import GenerateVideoForm, allowed_values
@@ -57,7 +58,7 @@ def test_every_field_of_requests_and_answers_is_documented():
 
 def test_the_documented_limits_are_those_of_the_form():
     for name, field in GenerateVideoForm.model_fields.items():
-        if field.annotation in (int, float):
+        if field.annotation in (int, float, FrameRate):
             row = next(line for line in API.splitlines() if f"`{name}`" in line).replace("−", "-")
             low, high = re.search(r"from (\S+) to ([^\s,]+)", allowed_values(name)).groups()
             assert f"{low} to {high}" in row, name

@@ -19,6 +19,7 @@ from models.echomimic.networks.speech_encoder import (
     MEL_BANDS,
     SpeechEncoder,
 )
+from models.frame_rate import FrameRate
 from models.speech import SAMPLE_RATE, as_floats
 
 # Whisper's front end (Radford et al. 2022, section 2.2)
@@ -88,7 +89,9 @@ def speech_features(encoder: SpeechEncoder, samples: np.ndarray, rows: int) -> T
     return features
 
 
-def speech_tokens(encoder: SpeechEncoder, samples: np.ndarray, fps: int, max_frames: int) -> SpeechTokens:
+def speech_tokens(
+    encoder: SpeechEncoder, samples: np.ndarray, fps: FrameRate, max_frames: int
+) -> SpeechTokens:
     """The audio tokens of each video frame.
 
     Args:
@@ -97,18 +100,20 @@ def speech_tokens(encoder: SpeechEncoder, samples: np.ndarray, fps: int, max_fra
         fps: video frames per second.
         max_frames: the maximum number of frames; the speech may have tokens for fewer.
     """
+    if len(samples) < SAMPLES_PER_ROW:  # as two frames at 60 frames per second may be
+        samples = np.pad(samples, (0, SAMPLES_PER_ROW - len(samples)))
     rows = rows_around(len(samples) // SAMPLES_PER_ROW, fps)[:max_frames]
     return SpeechTokens(speech_features(encoder, samples, int(rows[-1, -1]) + 1), rows.to(encoder.device))
 
 
-def rows_around(count: int, fps: int) -> Tensor:
+def rows_around(count: int, fps: FrameRate) -> Tensor:
     """The ten feature rows around each video frame, int64 [frames, 10], of `count` rows in all."""
     centres = torch.tensor([frame * ROWS_PER_SECOND // fps for frame in range(_frames(count, fps))])
     around = torch.arange(-ROWS_BEFORE, ROWS_AFTER + 1)
     return (centres[:, None] + around).clamp(0, count - 1)
 
 
-def _frames(rows: int, fps: int) -> int:
+def _frames(rows: int, fps: FrameRate) -> int:
     """The number of frames up to and including the first one after the last row, as published.
 
     The rounding differs from that of the row numbers: rows per frame is a float here.

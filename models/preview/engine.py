@@ -43,7 +43,9 @@ class PreviewEngine:
             raise ImageError("face_required")
         puppet = Puppet(portrait.image, portrait.landmarks)
         speech = scene.speech.beginning(params.length / params.fps)
-        poses = act(speech, params.fps, scene.frame_count, params.seed)
+        # The speech may end within the last frame.
+        filled = min(scene.frame_count, len(scene.speech.samples) * params.fps // SAMPLE_RATE)
+        poses = act(speech, params.fps, scene.frame_count, params.seed, filled)
         with ThreadPoolExecutor(DRAWN_AT_ONCE, thread_name_prefix="preview") as threads:
             for start in range(0, scene.frame_count, BLOCK):
                 control.stop_if_asked()

@@ -5,11 +5,23 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Le, MultipleOf
 from fastapi import UploadFile
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
+from models.frame_rate import FrameRate, parse_frame_rate
 from models.notices import Notice
 from models.params import LIMITS, MAX_IMAGE_MEGAPIXELS, GenerationParams
-from serve_app.api.submission import RANDOM_SEED, VideoRequest
+from serve_app.api.submission import RANDOM_SEED, WHOLE_AUDIO, VideoRequest
 from serve_app.engines.registry import AUTO, engine_choices
 
 # A form may have a thousand fields with names of several kilobytes, and a task's warnings are stored and sent
@@ -19,12 +31,39 @@ _NAME_LENGTH = 100
 
 _DEFAULTS = GenerationParams()
 
+_WHOLE_NUMBER = TypeAdapter(int)
+
+_FRAME_RATE_SCHEMA = {
+    "anyOf": [
+        {"type": "number", "minimum": LIMITS.fps.least, "maximum": LIMITS.fps.most},
+        {"type": "string", "pattern": "^[0-9]{1,9}/[0-9]{1,9}$"},
+    ],
+    "examples": [24, 23.976, "30000/1001"],
+}
+
 
 def _number(name: str, description: str, **options: Any) -> Any:
     """The field of one of `GenerationParams`, with its default and its limits."""
     limits = getattr(LIMITS, name)
     bounds = {"ge": limits.least, "le": limits.most, "multiple_of": limits.multiple_of}
     return Field(getattr(_DEFAULTS, name), description=description, **{**bounds, **options})
+
+
+def _length_of_a_video(value: int) -> int:
+    if WHOLE_AUDIO < value < LIMITS.length.least:
+        raise ValueError(f"should be {LIMITS.length.least} or more, or {WHOLE_AUDIO}")
+    return value
+
+
+def _frame_rate(value: Any) -> FrameRate:
+    """What is a whole number for other fields is one here."""
+    try:
+        rate: FrameRate = _WHOLE_NUMBER.validate_python(value)
+    except ValidationError:
+        rate = parse_frame_rate(str(value))
+    if not LIMITS.fps.least <= rate <= LIMITS.fps.most:
+        raise ValueError(f"should be from {LIMITS.fps.least} to {LIMITS.fps.most}")
+    return rate
 
 
 def _less_than_context_frames(value: int, info: ValidationInfo) -> int:
@@ -61,7 +100,13 @@ class GenerateVideoForm(BaseModel):
     )
     width: int = _number("width", "Width of the video in pixels.")
     height: int = _number("height", "Height of the video in pixels.")
-    length: int = _number("length", "Maximum number of frames; longer audio is cut, with a warning.")
+    length: Annotated[int, AfterValidator(_length_of_a_video)] = _number(
+        "length",
+        "Maximum number of frames; longer audio is cut, with a warning. "
+        f"{WHOLE_AUDIO} means the whole audio, up to {LIMITS.length.most} frames.",
+        ge=WHOLE_AUDIO,
+        json_schema_extra={"not": {"exclusiveMinimum": WHOLE_AUDIO, "exclusiveMaximum": LIMITS.length.least}},
+    )
     seed: int = _number(
         "seed",
         "The same seed gives the same video; -1 draws a random one, which the task reports.",
@@ -88,7 +133,11 @@ class GenerateVideoForm(BaseModel):
         description="Accepted for compatibility, without effect: speech is always analysed at 16 kHz, "
         "and the video carries the uploaded sound.",
     )
-    fps: int = _number("fps", "Frames per second of the video.")
+    fps: Annotated[FrameRate, PlainValidator(_frame_rate), WithJsonSchema(_FRAME_RATE_SCHEMA)] = _number(
+        "fps",
+        "Frames per second of the video, also as a fraction. 23.976, 29.97 and 59.94 are 24000/1001, "
+        "30000/1001 and 60000/1001.",
+    )
     device: Literal["cuda", "cpu"] = Field(
         "cuda",
         description="Accepted for compatibility, without effect: the engine uses the device it was deployed "
@@ -120,7 +169,7 @@ class GenerateVideoForm(BaseModel):
             name for name in self.model_fields_set & known.keys() if known[name].annotation is not UploadFile
         }
         return VideoRequest(
-            chosen=self.model_dump(mode="json", include=chosen),
+            chosen={name: getattr(self, name) for name in chosen},
             reference_image=self.reference_image.file,
             audio_file=self.audio_file.file,
             engine=self.engine,
@@ -152,6 +201,11 @@ def allowed_values(field_name: str) -> str | None:
         return _listed(engine_choices())
     if field_name == "webhook_url":
         return "an http or https URL"
+    if field_name == "length":
+        low, high = LIMITS.length.least, LIMITS.length.most
+        return f"a whole number from {low} to {high}, or {WHOLE_AUDIO} for the whole audio"
+    if field_name == "fps":
+        return f"a number from {LIMITS.fps.least} to {LIMITS.fps.most}, or a fraction such as 30000/1001"
     kind = "a whole number" if field.annotation is int else "a number"
     bounds = {type(item): item for item in field.metadata}
     text = f"{kind} from {bounds[Ge].ge} to {bounds[Le].le}"

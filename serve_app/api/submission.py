@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from models.frame_rate import FrameRate
 from models.image import check_image
 from models.notices import Notice
 from models.params import LIMITS, GenerationParams
@@ -30,7 +31,9 @@ from serve_app.tasks import webhooks
 from serve_app.tasks.actor import TaskManagerActor
 from serve_app.tasks.manager_client import ManagerClient
 
-RANDOM_SEED = -1  # in a request: draw one
+# In a request:
+RANDOM_SEED = -1  # draw one
+WHOLE_AUDIO = 0  # a length: as many frames as the audio needs
 
 # Uploads that one replica decodes at the same time; `models` bounds the memory and time of each.
 _CHECKED_AT_ONCE = 2
@@ -60,7 +63,7 @@ class VideoRequest:
         idempotency_key: chosen by the client; a repeated request has the same.
     """
 
-    chosen: Mapping[str, int | float | str | None]
+    chosen: Mapping[str, FrameRate | float | str | None]
     reference_image: BinaryIO
     audio_file: BinaryIO
     engine: str = AUTO
@@ -73,17 +76,19 @@ class VideoRequest:
     def params(self, defaults: GenerationParams) -> GenerationParams:
         """The parameters for the engine.
 
-        A random seed is drawn here, so that all attempts use the same.
+        A random seed is drawn here, so that all attempts use the same. The length of the whole audio becomes
+        the largest one, because engines know no other word for it.
 
         Args:
             defaults: the values for what the client did not choose.
         """
         known = GenerationParams.__dataclass_fields__
         numbers = {name: value for name, value in self.chosen.items() if name in known}
-        params = replace(defaults, **numbers)  # type: ignore[arg-type]  # they were validated
-        if params.seed != RANDOM_SEED:
-            return params
-        return replace(params, seed=random.randint(LIMITS.seed.least, LIMITS.seed.most))
+        if numbers.get("seed") == RANDOM_SEED:
+            numbers["seed"] = random.randint(LIMITS.seed.least, LIMITS.seed.most)
+        if numbers.get("length") == WHOLE_AUDIO:
+            numbers["length"] = LIMITS.length.most
+        return replace(defaults, **numbers)  # type: ignore[arg-type]  # they were validated
 
     def fingerprint(self) -> str:
         """Identifies the chosen values and the files: a SHA-256 in hexadecimal digits. Reads both files.
@@ -91,7 +96,7 @@ class VideoRequest:
         It is kept in the journal, so a later release must compute the same.
         """
         digests = [_digest(self.reference_image), _digest(self.audio_file)]
-        text = json.dumps([dict(self.chosen), digests], sort_keys=True)
+        text = json.dumps([dict(self.chosen), digests], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

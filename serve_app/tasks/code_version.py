@@ -3,5 +3,5 @@
 Written by `python -m tests.code_version --record`.
 """
 
-CODE_VERSION = 10
-SOURCES = "460bc2e7cdcc4c71"
+CODE_VERSION = 11
+SOURCES = "d4e31e9cbc5f244f"

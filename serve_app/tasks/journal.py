@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -249,7 +249,7 @@ def _to_values(task: Task) -> dict[str, Any]:
     values = task.flat()
     values["status"] = task.status.value
     values["stage"] = values["stage"] and values["stage"].value
-    values["params"] = asdict(task.params)
+    values["params"] = task.params.flat()
     values["warnings"] = list(values["warnings"])
     if task.sequence is None:
         del values["sequence"]
@@ -259,11 +259,5 @@ def _to_values(task: Task) -> dict[str, Any]:
 def _to_task(row: sa.Row[Any]) -> Task:
     values = dict(row._mapping)
     values["status"] = TaskStatus(values["status"])
-    values["params"] = _params(values["params"])
+    values["params"] = GenerationParams.from_flat(values["params"])
     return Task.from_flat(values)
-
-
-def _params(stored: dict[str, Any]) -> GenerationParams:
-    """Those that this release knows; what an earlier release did not write gets its default."""
-    known = {field.name for field in fields(GenerationParams)}
-    return GenerationParams(**{name: value for name, value in stored.items() if name in known})

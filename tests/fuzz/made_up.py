@@ -40,6 +40,7 @@ VALID_FORMS, BAD_FORMS = 0.35, 0.1
 USABLE_MEDIA = 0.8  # of the valid forms
 LIVE_IDS = 0.7  # of the requests that name a task
 ODD_WEBHOOKS = 0.2  # of the forms with usable media
+WHOLE_SOUNDS = 0.05  # of the same
 ODD_CHARSETS = 0.1  # of all forms
 UNREADABLE_HEADERS = 0.02  # of all requests
 
@@ -51,6 +52,19 @@ HOSTS = [
 ]  # fmt: skip
 PORTS = ["", ":", ":0", ":80", ":99999", ":٣"]
 PATHS = ["/hook", r"/+2AA-\ud800", "/\0", "/\U0010ffff", "/%?\n", "#" + "x" * 2000]
+
+RATES = [
+    "24",
+    "24.0",
+    "23.976",
+    "29.97",
+    "59.94",
+    "30000/1001",
+    "12.5",
+    "25/2",
+    "1.001",
+    "999999999/17000000",
+]
 
 # Two of them can write half a character, as the second path does: no text has that, but Python.
 CHARSETS = ["utf-7", "unicode_escape", "utf-16", "idna", "nonsense"]
@@ -156,7 +170,8 @@ class Requests:
             body: Any = case.body
             body |= {"reference_image": image, "audio_file": self._sound}
             # The engines are not what is asked here, nor who would be told: nobody, by these URLs.
-            body |= {"width": 128, "height": 128, "length": 2, "engine": "preview"}
+            body |= {"width": 128, "height": 128, "engine": "preview", "fps": self._dice.choice(RATES)}
+            body["length"] = 0 if self._dice.random() < WHOLE_SOUNDS else 2
             body.pop("webhook_url", None)
             if self._dice.random() < ODD_WEBHOOKS:
                 body["webhook_url"] = self._odd_url()

@@ -208,7 +208,8 @@ def samples() -> Iterator[Case]:
     yield "silence", wav(bytes(2 * RATE)), USED
     yield "no sample", wav(b""), REFUSED
     yield "one sample", wav(b"\1\0"), UNFIT
-    yield "a thousand samples", wav(tone(count=1000).tobytes()), UNFIT
+    yield "as many samples as one frame lasts", wav(tone(count=RATE // 24).tobytes()), UNFIT
+    yield "a thousand samples", wav(tone(count=1000).tobytes()), USED
     yield "sixteen channels", wav(np.repeat(tone(), 16).tobytes(), channels=16), USED
 
 

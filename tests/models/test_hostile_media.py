@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from models.errors import InputError
+from models.frame_rate import frames_covering
 from models.image import BOUNDS, check_image
-from models.params import GenerationParams
+from models.params import LIMITS, GenerationParams
 from models.portrait import load_portrait
 from models.speech import check_audio, load_speech
 from models.timeline import LONGEST_HOLE
@@ -22,7 +23,6 @@ from tests.fuzz.images import hostile_images_of
 from tests.fuzz.sounds import hostile_sounds_of
 
 PARAMS = GenerationParams(width=128, height=128)
-SHORTEST_S = 2 / PARAMS.fps
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def shows_a_face(path: Path) -> bool:
 
 
 def is_long_enough(path: Path) -> bool:
-    return load_speech(path, lambda: False).duration >= SHORTEST_S
+    return frames_covering(load_speech(path, lambda: False).duration, PARAMS.fps) >= LIMITS.length.least
 
 
 def read(path: Path, check: Callable[[Path], None], fits: Callable[[Path], bool]) -> tuple[Expected, str]:

@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 import numpy as np
 import psutil
@@ -9,12 +10,13 @@ from scipy.io import wavfile
 
 from models.engine import Control, Scene
 from models.errors import AudioError, Cancelled, EncodingError, ImageError, ParameterError
-from models.params import GenerationParams
+from models.params import LIMITS, GenerationParams
 from models.pipeline import generate_video
 from models.progress import Progress, Stage
 from models.speech import SAMPLE_RATE, Speech
 from models.video import VideoWriter
 
+NTSC_24 = Fraction(24_000, 1001)
 PARAMS = GenerationParams(width=128, height=128, length=24, fps=24, seed=7)
 
 
@@ -125,25 +127,96 @@ def test_says_where_the_audio_was_cut(generate):
     assert dict(notice.values)["video_seconds"] == 1.0
 
 
-@pytest.mark.parametrize(("samples", "fps", "frames"), [(18_560, 25, 29), (18_559, 25, 28), (1280, 25, 2)])
-def test_counts_every_frame_that_the_audio_covers_to_its_end(samples, fps, frames, generate, wav_of_length):
+@pytest.mark.parametrize(
+    ("samples", "fps", "frames"),
+    [
+        (18_560, 25, 29), (18_559, 25, 29), (18_561, 25, 29), (18_575, 25, 29), (18_576, 25, 30),
+        (1280, 25, 2), (16_016, NTSC_24, 24), (16_032, NTSC_24, 25), (16_000, Fraction(25, 2), 13),
+    ],
+)  # fmt: skip
+def test_makes_every_frame_that_the_audio_reaches(samples, fps, frames, generate, wav_of_length):
     video = generate(audio_file=wav_of_length(samples), params=replace(PARAMS, fps=fps, length=100))
 
     assert video.frames_requested == frames
+    assert [notice.code for notice in video.notices] == ["no_voice"]  # nothing is cut
+
+
+@pytest.mark.parametrize(
+    "rate", [8000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000]
+)
+def test_an_exact_audio_of_any_rate_makes_no_frame_too_many(rate, generate, wav_of_length):
+    video = generate(audio_file=wav_of_length(rate, rate), params=replace(PARAMS, fps=12))
+
+    assert video.frames_requested == 12
 
 
 @pytest.fixture
 def wav_of_length(tmp_path):
-    def make(samples: int):
-        wavfile.write(tmp_path / "short.wav", SAMPLE_RATE, np.full(samples, 1000, np.int16))
+    def make(samples: int, rate: int = SAMPLE_RATE):
+        wavfile.write(tmp_path / "short.wav", rate, np.full(samples, 1000, np.int16))
         return tmp_path / "short.wav"
 
     return make
 
 
-def test_audio_of_less_than_two_frames_is_refused_with_its_length_and_what_is_needed(generate, wav_of_length):
-    with pytest.raises(AudioError, match=r"lasts 0\.081 s; at 24 frames per second .* at least 0\.084 s"):
-        generate(audio_file=wav_of_length(1300))
+# Seconds of silence, then a beep of 0.1 s, then 0.1 s of silence.
+@pytest.mark.parametrize(
+    ("seconds", "fps", "kind", "frames"),
+    [
+        (2.7, 1, "wav", 3),
+        (2.64, 5, "wav", 15),
+        (1.0, Fraction(25, 2), "flac", 15),
+        (0.83, NTSC_24, "webm", 25),
+    ],
+)
+def test_a_sound_within_the_last_frame_is_not_lost(
+    seconds, fps, kind, frames, generate, ffmpeg, tmp_path, decoded_sound
+):
+    beep = f"aevalsrc='if(between(t,{seconds},{seconds}+0.1),0.5*sin(5000*t),0)':s=16000:d={seconds + 0.2}"
+    ffmpeg("-f", "lavfi", "-i", beep, tmp_path / f"beep.{kind}")
+    video = generate(audio_file=tmp_path / f"beep.{kind}", params=replace(PARAMS, fps=fps, length=100))
+    sound = np.abs(decoded_sound(tmp_path / "video.mp4.part", 16_000)[:, 0])
+    heard = np.flatnonzero(sound > 0.2)
+
+    assert (video.frames_requested, video.notices) == (frames, ())
+    assert heard[[0, -1]] / 16_000 == pytest.approx([seconds, seconds + 0.1], abs=0.02)
+    assert len(sound) / 16_000 == pytest.approx(float(frames / fps), abs=0.03)
+    assert sound[round((seconds + 0.15) * 16_000) :].max() < 0.01
+
+
+def test_audio_of_one_frame_is_refused_with_its_length_and_what_is_needed(generate, wav_of_length):
+    with pytest.raises(AudioError, match=r"lasts 0\.043 s; at 24 frames per second .* at least 0\.043 s"):
+        generate(audio_file=wav_of_length(682))
+    assert generate(audio_file=wav_of_length(43 * 16)).frames_requested == 2
+
+
+def test_a_rate_that_is_not_whole_is_told_as_a_number(generate, wav_of_length):
+    with pytest.raises(AudioError, match=r"at 23\.976 frames per second") as refusal:
+        generate(audio_file=wav_of_length(300), params=replace(PARAMS, fps=NTSC_24))
+    assert dict(refusal.value.notice.values)["fps"] == 23.976
+
+
+def test_a_cut_at_a_rate_that_is_not_whole_is_told_in_seconds(generate):
+    (notice,) = generate(params=replace(PARAMS, fps=NTSC_24)).notices
+
+    assert dict(notice.values)["video_seconds"] == pytest.approx(1.001)
+
+
+def test_the_largest_length_says_where_it_cuts_as_any_other_does(generate, ffmpeg, tmp_path):
+    ffmpeg("-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-t", 90, tmp_path / "long.flac")
+    params = replace(PARAMS, fps=60, length=LIMITS.length.most)
+    diary = Diary()
+    with pytest.raises(Cancelled):
+        generate(
+            audio_file=tmp_path / "long.flac",
+            params=params,
+            on_progress=diary,
+            should_stop=lambda: diary.pages[-1].stage is Stage.GENERATING,
+        )
+    _, notice = diary.pages[-1].notices  # there is no voice either
+
+    assert diary.pages[-1].frames_requested == 5000
+    assert notice.text == "the audio lasts 90.0 s; the video was cut to 83.3 s because length is 5000 frames"
 
 
 def test_a_length_of_one_frame_is_refused(generate):
@@ -156,7 +229,7 @@ def test_the_engine_hears_everything_however_little_the_video_shows(generate):
     engine = FadingEngine()
     generate(engine=engine)
 
-    assert len(engine.speech.samples) == pytest.approx(engine.speech.duration * SAMPLE_RATE, abs=1)
+    assert abs(len(engine.speech.samples) - engine.speech.duration * SAMPLE_RATE) < 1
     assert engine.speech.duration > 6
 
 

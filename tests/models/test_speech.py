@@ -1,5 +1,8 @@
+import errno
+import os
 import tracemalloc
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +10,10 @@ import pytest
 from scipy.io import wavfile
 
 from models.errors import AudioError, Cancelled
-from models.speech import CHECK_BOUNDS, LOAD_BOUNDS, SAMPLE_RATE, check_audio, load_speech
+from models.ffmpeg import Ffmpeg
+from models.speech import CHECK_BOUNDS, LOAD_BOUNDS, SAMPLE_RATE, Speech, check_audio, load_speech
+
+USUAL_RATES = [8000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000]
 
 
 def go_on() -> bool:
@@ -26,10 +32,42 @@ def test_decodes_to_mono_at_sixteen_kilohertz(speech_file):
 
     assert speech.samples.dtype == np.int16
     assert speech.samples.ndim == 1
-    assert speech.duration == pytest.approx(len(original) / rate, abs=1e-3)
-    assert len(speech.samples) == pytest.approx(speech.duration * SAMPLE_RATE, abs=1)
+    assert speech.duration == Fraction(len(original), rate)
+    assert abs(len(speech.samples) - speech.duration * SAMPLE_RATE) < 1
     assert np.abs(speech.samples).max() > 0.3 * 2**15
     assert speech.notices == ()
+
+
+@pytest.mark.parametrize("rate", USUAL_RATES)
+def test_lasts_as_long_as_its_own_samples_say_not_the_resampled_ones(rate, tmp_path):
+    for count in (rate, rate + 1, 2 * rate - 1):
+        wavfile.write(tmp_path / "exact.wav", rate, np.full(count, 1000, np.int16))
+        speech = load_speech(tmp_path / "exact.wav", go_on)
+
+        assert speech.duration == Fraction(count, rate)
+        assert abs(len(speech.samples) - speech.duration * SAMPLE_RATE) < 1
+
+
+def test_what_only_the_samples_tell_lasts_as_long_as_they_do():
+    assert Speech(np.zeros(24_000, np.int16)).duration == Fraction(3, 2)
+
+
+def test_a_decoder_that_crashes_leaves_what_it_decoded(speech_file, monkeypatch):
+    wait = Ffmpeg.wait
+    monkeypatch.setattr(Ffmpeg, "wait", lambda self: wait(self) or -11)
+    speech = load_speech(speech_file, go_on)
+
+    assert speech.duration == Fraction(len(speech.samples), SAMPLE_RATE)
+    assert [notice.code for notice in speech.notices] == ["audio_damaged"]
+
+
+def test_a_disk_without_room_for_the_count_is_no_damage_of_the_file(speech_file, monkeypatch):
+    full = os.strerror(errno.ENOSPC)
+    monkeypatch.setattr(Ffmpeg, "said", lambda self, *parts: full if full in parts else "")
+
+    with pytest.raises(OSError, match=full) as raised:
+        load_speech(speech_file, go_on)
+    assert raised.value.errno == errno.ENOSPC
 
 
 def test_hears_the_same_in_every_format(sound_file, speech_file):

@@ -4,6 +4,7 @@ import random
 import re
 import struct
 from collections.abc import Iterable
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -81,6 +82,13 @@ def test_any_hole_is_kept_to_the_sample(holes, heard):
         start = at * SAMPLE_RATE // 1000
         assert speech.samples[start : start + len(part) // 2].tobytes() == part
     assert codes(speech) == []
+
+
+@pytest.mark.parametrize("samples", [1000, 47_999, 48_000, 48_001, 200_000])
+def test_the_duration_is_counted_in_samples_of_the_source(samples, tmp_path):
+    (tmp_path / "counted.wav").write_bytes(wav(np.zeros(samples), 44_100))
+
+    assert load(tmp_path / "counted.wav").duration == Fraction(samples, 44_100)
 
 
 @pytest.mark.parametrize(

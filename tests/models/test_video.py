@@ -1,4 +1,6 @@
+import re
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +59,38 @@ def test_every_rate_and_length_is_exact(
 
     assert len(decoded_frames(path, 64, 48)) == frame_count
     assert len(decoded_sound(path, 22_050)) == pytest.approx(video.seconds * 22_050, abs=AAC_FRAME)
+
+
+@pytest.mark.parametrize(
+    "fps",
+    [
+        Fraction(24_000, 1001),
+        Fraction(30_000, 1001),
+        Fraction(60_000, 1001),
+        Fraction(25, 2),
+        Fraction(60_059, 1001),
+    ],
+)
+def test_a_rate_that_is_not_whole_is_exact_from_the_first_frame_to_the_last(
+    fps, speech_file, tmp_path, ffmpeg, decoded_frames
+):
+    video = VideoFormat(64, 48, fps, 50)
+    path = write(tmp_path / "video.mp4", speech_file, video)
+    rate, last = timeline(ffmpeg, path, "v")
+    sound_rate, sound_end = timeline(ffmpeg, path, "a")
+
+    assert len(decoded_frames(path, 64, 48)) == video.frame_count
+    assert last * rate == video.frame_count / fps
+    assert sound_end * sound_rate == pytest.approx(video.seconds, abs=float(sound_rate))
+
+
+def timeline(ffmpeg, path: Path, kind: str) -> tuple[Fraction, int]:
+    """The time base of the file's picture or sound, and its end in it."""
+    report = ffmpeg("-i", path, "-map", f"0:{kind}:0", "-c", "copy", "-f", "framecrc", "-").decode()
+    packets = [list(map(int, row)) for row in re.findall(r"^0,\s*(-?\d+),\s*(-?\d+),\s*(\d+),", report, re.M)]
+    return Fraction(re.search(r"^#tb 0: (\S+)$", report, re.M)[1]), max(
+        at + lasts for _, at, lasts in packets
+    )
 
 
 def test_is_h264_with_aac_that_every_browser_plays(video_file, stream_info):

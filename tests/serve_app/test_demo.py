@@ -37,7 +37,7 @@ def test_it_makes_a_video_keeps_serving_and_ends_everything_it_started_in_ten_se
     assert demo.returncode == 0
     assert video.read_bytes()[4:8] == b"ftyp"
     told = log.read_text()
-    assert "153 frames, 512×512, made by the preview engine on cpu" in told
+    assert "154 frames, 512×512, made by the preview engine on cpu" in told
     assert told.count("Starting the service (it does not respond yet)\n") == 1
     assert "\r" not in told
 

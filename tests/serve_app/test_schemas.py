@@ -1,5 +1,10 @@
 """What a client is told of a task."""
 
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
 from models.notices import Notice
 from models.params import GenerationParams
 from models.progress import Progress, Stage
@@ -45,6 +50,17 @@ def test_warnings_and_error_are_sentences_and_data():
             "text": told["error"],
         },
     ]
+
+
+@pytest.mark.parametrize(
+    ("fps", "told"), [(24, "24"), (Fraction(24_000, 1001), "23.976"), (Fraction(25, 2), "12.5")]
+)
+def test_a_whole_rate_is_told_as_a_whole_number_and_any_other_with_decimals(fps, told):
+    task = replace(TASK, params=GenerationParams(fps=fps))
+    response = TaskResponse.of(TaskSnapshot(task, None, None), str)
+
+    assert f'"fps":{told},' in response.model_dump_json()
+    assert TaskResponse.model_validate_json(response.model_dump_json()) == response
 
 
 def test_a_client_reads_the_same_back():

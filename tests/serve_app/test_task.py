@@ -4,6 +4,8 @@ import json
 import pickle
 import subprocess
 import sys
+from dataclasses import asdict, replace
+from fractions import Fraction
 
 import pytest
 
@@ -119,6 +121,23 @@ def test_errors_of_the_release_before_are_understood(from_release_4):
 
 def test_settings_of_the_release_before_are_understood(from_release_4):
     assert from_release_4["settings"] == Settings(data_dir="/data")
+
+
+def test_the_release_before_finds_the_nearest_whole_rate_and_hands_the_exact_one_back(ask_release_4):
+    params = GenerationParams(fps=Fraction(24_000, 1001))
+    task = replace(RUNNING, params=params)
+    shown = ask_release_4(
+        TaskSnapshot(task, 1, 2.0),
+        """
+from dataclasses import asdict
+from serve_app.schemas import TaskResponse
+print(json.dumps([TaskResponse.of(sent, str).fps, asdict(sent.task.params)]))
+""",
+    )
+    back = pickle.loads(ask_release_4(task, "sys.stdout.buffer.write(pickle.dumps(sent))"))
+
+    assert json.loads(shown) == [24, asdict(GenerationParams(fps=24))]
+    assert back == task
 
 
 def test_what_an_unknown_release_adds_is_ignored():

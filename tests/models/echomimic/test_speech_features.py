@@ -1,5 +1,7 @@
 """What each video frame hears."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -14,9 +16,11 @@ from models.echomimic.speech_features import (
     speech_features,
     speech_tokens,
 )
+from models.frame_rate import FrameRate, frames_covering
 from models.speech import as_floats
 
 CPU = torch.device("cpu")
+NTSC_24 = Fraction(24_000, 1001)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,7 @@ def spectrogram(samples: np.ndarray) -> torch.Tensor:
     return torch.cat(list(log_mel(samples, CPU)), dim=1)
 
 
-def numbered(count: int, fps: int) -> SpeechTokens:
+def numbered(count: int, fps: FrameRate) -> SpeechTokens:
     """Tokens that hold the numbers of their rows."""
     features = torch.arange(float(count))[:, None, None].expand(count, 5, 1)
     return SpeechTokens(features, rows_around(count, fps))
@@ -88,6 +92,26 @@ def test_what_lies_beyond_the_ends_is_the_first_or_last_row() -> None:
     assert heard.tolist() == [[0, 0, 0, 0, 0, 1, 2, 3, 4, 5], [48, *[49] * 9]]
 
 
-@pytest.mark.parametrize("fps", [1, 24, 25, 60])
-def test_there_are_tokens_for_at_least_as_long_as_the_speech_lasts(fps: int) -> None:
-    assert len(rows_around(150, fps)) >= 3 * fps
+@pytest.mark.parametrize("fps", [1, 24, 25, 60, NTSC_24, Fraction(25, 2)])
+def test_there_are_tokens_for_at_least_as_long_as_the_speech_lasts(fps: FrameRate) -> None:
+    for samples in range(3 * 16_000, 3 * 16_000 + 320, 40):
+        assert len(rows_around(samples // 320, fps)) > frames_covering(Fraction(samples, 16_000), fps)
+
+
+def test_a_frame_of_ntsc_hears_its_own_moment_after_minutes() -> None:
+    tokens = numbered(6100, NTSC_24)
+    (heard,) = tokens.of(torch.tensor([2 * 1440]))[:, ::5, 0].tolist()
+    # 2880 frames last 120.12 s, a second and an eighth of a second longer than at 24.
+    assert heard == list(range(6006 - 4, 6006 + 6))
+
+
+def test_a_rate_next_to_a_whole_one_has_almost_its_rows() -> None:
+    whole, slower = rows_around(500, 24), rows_around(500, Fraction(24_001, 1000))
+    assert (whole - slower[: len(whole)]).abs().max() <= 1
+
+
+def test_two_frames_of_a_speech_shorter_than_a_row_have_tokens(networks: Networks) -> None:
+    with torch.inference_mode():
+        tokens = speech_tokens(networks.speech, speech_signal(282, "voice"), fps=60, max_frames=10)
+    assert len(tokens) >= 2
+    assert torch.isfinite(tokens.of(torch.arange(2))).all()

@@ -53,4 +53,4 @@ def perform(image: Image.Image, clip_name: str, folder: Path) -> Performance:
     count = int(speech.duration * params.fps)
     scene = Scene(load_portrait(path, params), speech, params, count)
     frames = PreviewEngine().frames(scene, Control(lambda share: None, never))
-    return Performance(speech, params.fps, watch(frames))
+    return Performance(speech, round(params.fps), watch(frames))

@@ -1,12 +1,14 @@
 """The preview engine as the pipeline sees it."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from models.engine import Control, Scene
 from models.errors import Cancelled, ImageError
+from models.frame_rate import FrameRate
 from models.params import GenerationParams
 from models.portrait import Portrait
 from models.preview import PreviewEngine
@@ -77,9 +79,29 @@ def test_needs_a_face_and_says_so(small_portrait: Portrait) -> None:
     assert raised.value.allowed
 
 
-@pytest.mark.parametrize("fps", [1, 60])
-def test_speaks_at_any_frame_rate(small_portrait: Portrait, fps: int) -> None:
-    assert len(play(small_portrait, clip("vowels"), replace(SMALL, fps=fps), fps)) == fps
+@pytest.mark.parametrize("fps", [1, 60, Fraction(24_000, 1001), Fraction(25, 2)])
+def test_speaks_at_any_frame_rate(small_portrait: Portrait, fps: FrameRate) -> None:
+    assert len(play(small_portrait, clip("vowels"), replace(SMALL, fps=fps), round(fps))) == round(fps)
+
+
+@pytest.mark.parametrize(("seconds", "fps"), [(1.01, 24), (1.55, 10), (2.9, 12)])
+def test_a_frame_in_which_the_speech_ends_changes_none_before_it(
+    small_portrait: Portrait, seconds: float, fps: int
+) -> None:
+    speech = Speech(clip("man").samples[: round(seconds * SAMPLE_RATE)])
+    filled = int(seconds * fps)
+    whole, more = (play(small_portrait, speech, replace(SMALL, fps=fps), filled + n) for n in (0, 1))
+    assert (more[:-1] == whole).all()
+
+
+def test_the_mouth_closes_where_the_speech_ends_long_before_the_last_frame() -> None:
+    samples = clip("vowels").beginning(60)
+    loud = int(np.abs(samples).argmax())
+    cut = samples[:loud]
+    count = len(cut) * 12 // SAMPLE_RATE
+    *_, last, _, _, later = act(cut, 12, count + 3, 420, count)
+    assert last.opening > 0.1
+    assert (later.opening, later.press, later.brow) == (0, 0, 0)
 
 
 def test_blinks_at_twelve_frames_a_second_as_often_as_at_sixty(small_portrait: Portrait) -> None:

@@ -1,7 +1,9 @@
 """What the form of a request comes to."""
 
 import io
+import re
 from dataclasses import asdict
+from fractions import Fraction
 from typing import Annotated
 
 import pytest
@@ -47,6 +49,8 @@ def test_what_was_sent_wins_over_any_default(numbers):
 def test_choices_are_told_in_words():
     assert allowed_values("device") == "'cuda', 'cpu'"
     assert allowed_values("engine") == "'auto', 'echomimic', 'preview'"
+    assert allowed_values("length") == "a whole number from 2 to 5000, or 0 for the whole audio"
+    assert allowed_values("fps") == "a number from 1 to 60, or a fraction such as 30000/1001"
 
 
 def form(**fields: str) -> GenerateVideoForm:
@@ -59,6 +63,40 @@ def test_what_was_sent_is_chosen_in_the_types_of_the_contract():
     assert request.chosen == {"width": 256, "cfg": 2.0, "device": "cpu"}
     assert (request.device, request.engine, request.priority) == ("cpu", "auto", 0)
     assert request.idempotency_key == "k"
+
+
+@pytest.mark.parametrize("fps", ["24", "24.0", " 24 ", "+24", "024", "48/2"])
+def test_a_whole_rate_is_chosen_as_the_whole_number_it_always_was(fps):
+    chosen = form(fps=fps).request(None).chosen["fps"]
+    assert (type(chosen), chosen) == (int, 24)
+
+
+@pytest.mark.parametrize("fps", ["23.976", "23.98", "24000/1001"])
+def test_a_rate_of_ntsc_is_chosen_exactly(fps):
+    request = form(fps=fps).request(None)
+    assert request.chosen == {"fps": Fraction(24_000, 1001)}
+    assert request.params(GenerationParams()).fps == Fraction(24_000, 1001)
+
+
+def test_the_length_of_the_whole_audio_is_chosen_as_it_was_sent():
+    assert form(length="0").request(None).chosen == {"length": 0}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("length", "1"), ("length", "-1"), ("fps", "0.5"), ("fps", "60.5")]
+)
+def test_a_number_outside_of_its_limits_is_refused(name, value):
+    with pytest.raises(ValueError, match=name):
+        form(**{name: value})
+
+
+def test_the_schema_says_what_a_rate_and_a_length_may_be():
+    fields = GenerateVideoForm.model_json_schema()["properties"]
+    number, fraction = fields["fps"]["anyOf"]
+    assert (number["type"], number["minimum"], number["maximum"]) == ("number", 1, 60)
+    assert re.fullmatch(fraction["pattern"], "30000/1001")
+    assert (fields["length"]["minimum"], fields["length"]["maximum"]) == (0, 5000)
+    assert fields["length"]["not"] == {"exclusiveMinimum": 0, "exclusiveMaximum": 2}
 
 
 def test_a_field_or_a_default_of_a_later_release_changes_no_choice():

@@ -93,6 +93,17 @@ class TestGenerateVideo:
         # The right device was asked for; the square crop is stretched, and the audio is longer.
         assert not any("device" in warning for warning in task["warnings"])
 
+    def test_a_rate_of_ntsc_and_the_length_of_the_whole_audio_are_those_of_the_video(
+        self, service, post, tmp_path, stream_info
+    ):
+        fields = {"width": "128", "height": "128", "fps": "30000/1001", "length": "0"}
+        task = service.wait(post(fields).json()["task_id"])
+        assert (task["fps"], task["frames_generated"]) == (29.97, 193)
+        assert not any("cut" in warning for warning in task["warnings"])
+        video = tmp_path / "video.mp4"
+        video.write_bytes(service.http.get(task["download_url"]).content)
+        assert "29.97 fps, 29.97 tbr, 30k tbn" in stream_info(video)
+
     def test_a_random_seed_is_drawn_and_told(self, service, post):
         seeds = {
             service.task(post({"seed": "-1", "length": "2"}).json()["task_id"])["seed"] for _ in range(2)
@@ -144,7 +155,7 @@ class TestGenerateVideo:
         {
             "width": ["120", "1032", "130", "abc", "nan", "512.5"],
             "height": ["120", "1032", "130"],
-            "length": ["1", "0", "-5", "5001"],
+            "length": ["1", "-1", "-5", "5001"],
             "seed": ["-2", "4294967296", "1e3"],
             "facemask_dilation_ratio": ["-0.1", "1.1", "nan", "inf"],
             "facecrop_dilation_ratio": ["-0.1", "1.1", "-inf"],
@@ -153,7 +164,20 @@ class TestGenerateVideo:
             "cfg": ["-1", "10.5", "NaN", "Infinity"],
             "steps": ["0", "101"],
             "sample_rate": ["7999", "48001"],
-            "fps": ["0", "61"],
+            "fps": [
+                "0",
+                "61",
+                "0.5",
+                "60.1",
+                "61000/1001",
+                "1/0",
+                "25/",
+                "-24",
+                "1e1",
+                "24,5",
+                "nan",
+                "２４",
+            ],
             "device": ["tpu", "CUDA"],
             "priority": ["-101", "101", "1.5", "high"],
         }.items(),

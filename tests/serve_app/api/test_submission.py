@@ -5,6 +5,7 @@ import io
 import socket
 import struct
 import threading
+from fractions import Fraction
 
 import httpx
 import pytest
@@ -42,6 +43,12 @@ class TestTheNumbers:
         assert len(seeds) > 1
         assert all(0 <= seed < 2**32 for seed in seeds)
 
+    def test_have_the_largest_length_in_place_of_that_of_the_whole_audio(self):
+        # So that an engine of the release before can make the video too.
+        assert video_request(length=0).params(GenerationParams()).length == 5000
+        assert video_request(length=2).params(GenerationParams()).length == 2
+        assert video_request().params(GenerationParams()).length == 1200
+
 
 class TestTheFingerprint:
     def test_is_the_same_for_the_same_choices_and_files(self):
@@ -60,6 +67,11 @@ class TestTheFingerprint:
         ]
         assert first not in {other.fingerprint() for other in others}
 
+    def test_is_one_for_all_ways_to_write_a_rate(self):
+        exact = Fraction(24_000, 1001)
+        assert video_request(fps=exact).fingerprint() == video_request(fps=exact).fingerprint()
+        assert len({video_request(fps=fps).fingerprint() for fps in (exact, 23, 24)}) == 3
+
     def test_leaves_the_files_to_be_read_from_their_start(self):
         request = video_request()
         request.fingerprint()
@@ -77,11 +89,16 @@ class TestTheFingerprint:
                 },
                 "5ed699d8579b91563941987ed67ef53a43bfb7519061aa0226fd8203f7a05f2e",
             ),
+            (
+                {"fps": "24", "length": "48"},
+                "68dcf47b736a3c9f5bea0cc91a876fdaa76675ab26840aba0f0ce97b80449179",
+            ),
+            ({"fps": "24.0"}, "9fc8193d1d7d943e87d49be7c463240b558404090dc6600afe84caec41adec3d"),
         ],
-        ids=["no field", "fields"],
+        ids=["no field", "fields", "whole rate", "whole rate with decimals"],
     )  # fmt: skip
     def test_is_that_of_an_earlier_release(self, tmp_path, sqlite_journal, speech_file, fields, fingerprint):
-        # Computed by commit 906f329: with another one, a repeated request would make a second task.
+        # Computed by commits 906f329 and e322d35: with another, a repeated request would make a second task.
         files = {"reference_image": black_bitmap(16), "audio_file": speech_file.read_bytes()}
         api = local_api(tmp_path, sqlite_journal)
         task_id = api.post("/generate_video", files=files, data=fields).json()["task_id"]

@@ -3,7 +3,8 @@
 import json
 import sqlite3
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,15 @@ def test_a_task_is_read_back_as_it_was_written(journal):
     )  # fmt: skip
     added = journal.add(task)
     assert journal.get("a") == added == replace(task, sequence=added.sequence)
+
+
+def test_a_rate_that_is_not_whole_is_exact_here_and_whole_for_earlier_releases(journal, journal_url):
+    exact = GenerationParams(fps=Fraction(30_000, 1001))
+    journal.save(replace(journal.add(new_task("a", params=exact)), status=TaskStatus.PROCESSING))
+    assert journal.get("a").params == exact
+    with database(journal_url) as connection:
+        stored = column(connection, "a", "params")
+    assert stored == {**asdict(GenerationParams(fps=30)), "exact_fps": "30000/1001"}
 
 
 def test_a_saved_change_is_read_back_by_a_later_process(journal, journal_url):
