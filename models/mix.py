@@ -24,8 +24,10 @@ READ_BLOCKS = 100
 LOSS = 10 ** (-9 / 10)
 # Moments this far below the loudest are pauses.
 PAUSE = 1e-5
-# A mix that loses in so few moments more than another may be better in other ways.
-TOLERATED = 0.05
+# The mix of a layout that loses in so few moments keeps what listeners know; a single channel may lose less,
+# because others may have voices of their own.
+TOLERATED_OF_LAYOUT = 0.05
+TOLERATED_OF_ONE = 0.01
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def choose_mix(path: Path, track: Track, bounds: Bounds, should_stop: Callable[[
 
 
 def mix_of(levels: Levels) -> str:
-    """The first mix that loses nothing: the layout's own, the sum of all channels, or the best channel.
+    """The first mix that loses nothing: the layout's own, the best channel, or the sum of all.
 
     The sum is amplified so that it is as loud as the loudest channel, but no channel by itself.
     """
@@ -69,12 +71,12 @@ def mix_of(levels: Levels) -> str:
         return float(weights[power >= LOSS * loudest].sum())
 
     count = levels.channels.shape[1]
-    best = max(range(count), key=lambda channel: kept(levels.channels[:, channel]))
-    mixes = [] if levels.downmix is None else [("", kept(levels.downmix))]
-    mixes.append((_pan(range(count), gain), kept(gain**2 * levels.total)))
-    mixes.append((_pan([best], 1.0), kept(levels.channels[:, best])))
-    most = max(share for _, share in mixes)
-    return next(mix for mix, share in mixes if share >= (1 - TOLERATED) * most)
+    keeping = [(kept(power), float(power.sum())) for power in levels.channels.T]
+    best = max(range(count), key=keeping.__getitem__)
+    one, every = keeping[best][0], kept(gain**2 * levels.total)
+    if levels.downmix is not None and kept(levels.downmix) >= (1 - TOLERATED_OF_LAYOUT) * max(one, every):
+        return ""
+    return _pan([best], 1.0) if one >= (1 - TOLERATED_OF_ONE) * every else _pan(range(count), gain)
 
 
 def _pan(channels: "range | list[int]", gain: float) -> str:

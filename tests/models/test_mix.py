@@ -86,10 +86,12 @@ def test_channels_that_cancel_for_half_of_the_time_are_not_added(upload):
 
 
 @pytest.mark.parametrize(
-    ("channels", "at"),
-    [(2, 1), (3, 2), (6, 3), (6, 5), (8, 3), (9, 0), (12, 11), (16, 15), (60, 0), (64, 63)],
+    ("channels", "at", "others"),
+    [
+        *((2, 1, 0), (3, 2, 0), (6, 3, 0), (6, 5, 0), (8, 3, 0), (9, 0, 0), (16, 15, 0), (64, 63, 0)),
+        *((2, 0, 0.0005), (6, 3, 0.003), (12, 11, 0.003), (60, 0, 0.003)),
+    ],
 )
-@pytest.mark.parametrize("others", [0.0, 0.0005])
 def test_a_voice_on_any_channel_without_a_layout_is_heard(channels, at, others, upload):
     assert is_heard(upload(wav(spread(channels, at, others), RATE)))
 
@@ -118,6 +120,12 @@ def test_voices_that_take_turns_on_two_of_twelve_channels_are_both_heard(upload)
     speech = load(upload(wav(samples, RATE)))
 
     assert lag(speech.samples, np.tile(recording(), 2)) == pytest.approx((0, 1), abs=0.01)
+
+
+def test_of_a_voice_on_many_channels_the_loudest_is_heard(upload):
+    samples = np.stack([recording(RATE) * gain for gain in (0.1, -0.3, 0.9, -0.5)], axis=1)
+
+    assert "c0=1.00000*c2" in load(upload(wav(samples, RATE))).sound.mix
 
 
 def test_stereo_that_loses_nothing_is_mixed_as_ever(upload):
