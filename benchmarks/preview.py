@@ -29,6 +29,7 @@ from models.portrait import load_portrait
 from models.preview import PreviewEngine
 from models.preview.acting import act
 from models.preview.puppet import Puppet
+from models.sound import Sound
 from models.speech import load_speech
 from models.video import VideoFormat, open_video
 from serve_app.client import EchoMimicClient
@@ -121,7 +122,7 @@ def time_stages(folder: Path, params: GenerationParams) -> tuple[Stopwatch, int]
     video = VideoFormat(params.width, params.height, params.fps, frame_count)
     with (
         watch.time("encoding"),
-        open_video(folder / "alone.mp4", video, folder / "speech.wav", "preview") as writer,
+        open_video(folder / "alone.mp4", video, Sound(folder / "speech.wav"), "preview") as writer,
     ):
         for start in range(0, frame_count, LOOP):
             writer.write(loop[: frame_count - start])

@@ -4,7 +4,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from subprocess import Popen
 from threading import Event, Timer
 
@@ -22,6 +22,10 @@ class Bounds:
     memory: int
     cpu_seconds: int | None = None
     seconds: float | None = None
+
+    def less(self, seconds: float) -> "Bounds":
+        """The same without this much of the wall-clock time, which was used before."""
+        return self if self.seconds is None else replace(self, seconds=max(self.seconds - seconds, 0.0))
 
 
 @contextmanager

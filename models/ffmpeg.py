@@ -4,7 +4,7 @@ import errno
 import os
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
@@ -37,7 +37,9 @@ _PREFIX = re.compile(r"^(\[[^\]]*\] *)*(Error opening (input|output .*): )?")
 _CONSEQUENCE = re.compile(
     r"Error opening (input|output) file(s:| )|Error parsing options|Failed to set value|To ignore"
 )
-_LINES_KEPT = 20
+# Blocks that begin before others end are told about on every output, though none of ours needs their times.
+_ORDERED = re.compile(r"Application provided invalid, non monotonically increasing|Last message repeated")
+_LINES_KEPT = 100
 
 
 def sound_input(path: Path) -> list[str]:
@@ -51,6 +53,9 @@ def sound_input(path: Path) -> list[str]:
         str(MAX_ALLOCATION),
         "-max_error_rate",
         "1",
+        # More channels than two without a layout are just channels, not the speakers that ffmpeg would guess.
+        "-guess_layout_max",
+        "2",
         "-protocol_whitelist",
         "file",
         "-format_whitelist",
@@ -61,19 +66,26 @@ def sound_input(path: Path) -> list[str]:
 
 
 @contextmanager
-def run_ffmpeg(arguments: list[str], *, stdin: int = DEVNULL, stdout: int = DEVNULL) -> Iterator["Ffmpeg"]:
+def run_ffmpeg(
+    arguments: list[str],
+    *,
+    stdin: int = DEVNULL,
+    stdout: int = DEVNULL,
+    keep: Callable[[str], object] = bool,
+) -> Iterator["Ffmpeg"]:
     """An ffmpeg that runs while in the context; leaving it ends ffmpeg, by force if need be.
 
     Args:
         arguments: what follows the program's name.
         stdin: `subprocess.PIPE` to write to `Ffmpeg.stdin`; by default there is nothing to read.
         stdout: `subprocess.PIPE` to read from `Ffmpeg.stdout`; by default the output is dropped.
+        keep: which of its messages to keep; by default all.
     """
     import imageio_ffmpeg
 
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-v", "error", *arguments]
     environment = {**os.environ, **_ONE_ARENA}
-    ffmpeg = Ffmpeg(Popen(command, stdin=stdin, stdout=stdout, stderr=PIPE, env=environment))
+    ffmpeg = Ffmpeg(Popen(command, stdin=stdin, stdout=stdout, stderr=PIPE, env=environment), keep)
     try:
         yield ffmpeg
     finally:
@@ -83,8 +95,9 @@ def run_ffmpeg(arguments: list[str], *, stdin: int = DEVNULL, stdout: int = DEVN
 class Ffmpeg:
     """A running ffmpeg, its pipes and its messages."""
 
-    def __init__(self, process: "Popen[bytes]"):
+    def __init__(self, process: "Popen[bytes]", keep: Callable[[str], object]):
         self._process = process
+        self._keep = keep
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
         # Read while it runs: ffmpeg blocks when its stderr is full.
         self._listener = Thread(target=self._listen, daemon=True)
@@ -120,6 +133,11 @@ class Ffmpeg:
         return code
 
     @property
+    def lines(self) -> list[str]:
+        """The last of the messages that were kept, without their prefixes."""
+        return list(self._lines)
+
+    @property
     def words(self) -> str:
         """The reason that ffmpeg gave, without its line prefix; "" if it gave none."""
         return next((line for line in self._lines if not _CONSEQUENCE.match(line)), "")
@@ -136,7 +154,9 @@ class Ffmpeg:
         assert self._process.stderr is not None
         with self._process.stderr as stderr:
             for line in stderr:
-                self._lines.append(_PREFIX.sub("", line.decode(errors="replace")).strip())
+                message = _PREFIX.sub("", line.decode(errors="replace")).strip()
+                if self._keep(message) and not _ORDERED.match(message):
+                    self._lines.append(message)
 
 
 def _close(pipe: IO[bytes] | None) -> None:

@@ -123,6 +123,18 @@ CATALOGUE: Mapping[str, Template] = {
     "audio_damaged": Template(
         "the audio file is damaged ({reason}); the {seconds:.1f} s that could be decoded were used"
     ),
+    "audio_tracks": Template("the audio file has {count} audio tracks; track {number} was used"),
+    "audio_times_jump": Template(
+        "the timestamps of the audio file jump by up to {seconds:.0f} s ({count} ×); "
+        "the sound goes on there without a pause"
+    ),
+    "audio_times_ignored": Template(
+        "the timestamps of the audio file do not fit its sound; they were ignored"
+    ),
+    "audio_rest_unread": Template(
+        "the audio file goes on in another format; {seconds:.1f} s of it were left out"
+    ),
+    "no_voice": Template("no voice was found in the audio"),
     "audio_cut": Template(
         "the audio lasts {audio_seconds:.1f} s; the video was cut to {video_seconds:.1f} s "
         "because length is {length} frames"

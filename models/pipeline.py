@@ -23,6 +23,8 @@ from models.progress import Progress, Stage
 from models.provenance import UNKNOWN, Provenance
 from models.speech import Speech, load_speech
 from models.video import VideoFormat, VideoWriter, open_video
+from models.voice import has_voice
+from models.wav import WholeWav, whole_wav
 
 # The progress reached after each stage, as a share of the whole job; the rest is for completing the file.
 PREPARED = 0.05
@@ -62,34 +64,16 @@ def generate_video(
     """
     report = _Reporter(on_progress)
     report(stage=Stage.PREPARING)
-    material = _prepare(reference_image, audio_file, output.parent, params, should_stop)
-    report(
-        stage=Stage.GENERATING,
-        fraction=PREPARED,
-        frames_requested=material.frame_count,
-        audio_seconds=float(material.speech.duration),
-        notices=material.notices,
-    )
-    frames = engine.frames(
-        Scene(material.portrait, material.speech, params, material.frame_count),
-        Control(lambda share: report(fraction=PREPARED + share * (GENERATED - PREPARED)), should_stop),
-    )
-    video = VideoFormat(params.width, params.height, params.fps, material.frame_count)
-    label = Label.of(params, provenance.label_text)
-    with (
-        open_video(output, video, audio_file, engine.name, provenance, label) as writer,
-        closing(_written_beside(frames, writer, should_stop)) as counts,
-    ):
-        for frames_generated in counts:
-            report(frames_generated=frames_generated)
-        report(stage=Stage.ENCODING, fraction=GENERATED)
-    report(fraction=1.0)
+    with whole_wav(audio_file, output.parent) as audio:
+        material = _prepare(reference_image, audio, output.parent, params, should_stop)
+        _make(engine, material, output, provenance, report, should_stop)
 
 
 @dataclass(frozen=True)
 class _Material:
     """What an engine works on, and the notices about it."""
 
+    params: GenerationParams
     portrait: Portrait
     speech: Speech
     frame_count: int
@@ -109,9 +93,43 @@ class _Reporter:
         self._on_progress(self._progress)
 
 
+def _make(
+    engine: Engine,
+    material: _Material,
+    output: Path,
+    provenance: Provenance,
+    report: _Reporter,
+    should_stop: Callable[[], bool],
+) -> None:
+    report(
+        stage=Stage.GENERATING,
+        fraction=PREPARED,
+        frames_requested=material.frame_count,
+        audio_seconds=float(material.speech.duration),
+        notices=material.notices,
+    )
+    params = material.params
+    frames = engine.frames(
+        Scene(material.portrait, material.speech, params, material.frame_count),
+        Control(lambda share: report(fraction=PREPARED + share * (GENERATED - PREPARED)), should_stop),
+    )
+    video = VideoFormat(params.width, params.height, params.fps, material.frame_count)
+    sound = material.speech.sound
+    assert sound is not None, "it was loaded from a file"
+    label = Label.of(params, provenance.label_text)
+    with (
+        open_video(output, video, sound, engine.name, provenance, label) as writer,
+        closing(_written_beside(frames, writer, should_stop)) as counts,
+    ):
+        for frames_generated in counts:
+            report(frames_generated=frames_generated)
+        report(stage=Stage.ENCODING, fraction=GENERATED)
+    report(fraction=1.0)
+
+
 def _prepare(
     reference_image: Path,
-    audio_file: Path,
+    audio: WholeWav,
     folder: Path,
     params: GenerationParams,
     should_stop: Callable[[], bool],
@@ -121,10 +139,11 @@ def _prepare(
         raise ParameterError("length_too_short", field="length", length=params.length, least=least)
     _stop_if_asked(should_stop)
     portrait = load_portrait(reference_image, params)
-    speech = load_speech(audio_file, should_stop, folder)
+    speech = load_speech(audio.path, should_stop, folder)
     frame_count = _frame_count(speech, params)
-    cut = _cut_notices(speech, params)
-    return _Material(portrait, speech, frame_count, (*portrait.notices, *speech.notices, *cut))
+    mute = () if has_voice(speech.samples, should_stop) else (Notice.of("no_voice"),)
+    heard = (*audio.notices, *speech.notices, *mute, *_cut_notices(speech, params))
+    return _Material(params, portrait, speech, frame_count, (*portrait.notices, *heard))
 
 
 def _frame_count(speech: Speech, params: GenerationParams) -> int:

@@ -14,10 +14,11 @@ import numpy as np
 
 from models.bounds import Bounds
 from models.errors import DiskFull, EncodingError, GenerationError
-from models.ffmpeg import DISK_FULL, FROM_ZERO, Ffmpeg, run_ffmpeg, sound_input
+from models.ffmpeg import DISK_FULL, Ffmpeg, run_ffmpeg
 from models.frame_rate import FrameRate
 from models.label import Label
 from models.provenance import UNKNOWN, Provenance
+from models.sound import TO_AAC, Sound, Source, video_source
 from models.yuv import to_yuv420p
 
 # At CRF 18 the loss is hard to see; a fast preset leaves the cores to the engine. The preset lacks lookahead,
@@ -30,8 +31,6 @@ THREADS = ["-threads", "3"]
 X264 = ["-c:v", "libx264", "-preset", "superfast", *LOOKAHEAD, "-crf", "18", "-g", "600", *THREADS]
 # The colour space that `to_yuv420p` produces; if it is not stated, players guess it from the picture's size.
 BT709 = "setparams=colorspace=bt709:range=tv:color_primaries=bt709:color_trc=bt709"
-# Whole numbers, because the AAC encoder fails on a NaN.
-TO_AAC = "aformat=sample_fmts=s32:channel_layouts=mono|stereo"
 # At this bit rate the fast coder preserves speech better than the default one, in half the time.
 AAC = ["-c:a", "aac", "-aac_coder", "fast", "-b:a", "192k"]
 
@@ -39,6 +38,8 @@ AAC = ["-c:a", "aac", "-aac_coder", "fast", "-b:a", "192k"]
 # size. There is no time limit, because it takes as long as the engine; if it hangs, the task makes no
 # progress, which is noticed.
 ENCODE_BOUNDS = Bounds(memory=2 * 2**30)
+# Where the sound is decoded before; see `models.speech.LOAD_BOUNDS`.
+SOURCE_BOUNDS = Bounds(memory=2**30, cpu_seconds=240, seconds=240)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class VideoFormat:
 def open_video(
     path: Path,
     video: VideoFormat,
-    sound: Path,
+    sound: Sound,
     engine: str,
     provenance: Provenance = UNKNOWN,
     label: Label | None = None,
@@ -70,7 +71,7 @@ def open_video(
     Args:
         path: where to write it; the name may have any suffix.
         video: the format; exactly `frame_count` frames must be written.
-        sound: the uploaded audio file, used from its start to the end of the video, then silence.
+        sound: what is heard from its start to the end of the video, then silence.
         engine: named in the video's metadata, which says that it is AI-generated.
         provenance: what else the metadata says.
         label: drawn into the frames; None leaves them as they are.
@@ -78,11 +79,15 @@ def open_video(
     Raises:
         EncodingError: ffmpeg failed, was killed or exceeded `ENCODE_BOUNDS`, or the number of frames written
             is not `frame_count`.
-        DiskFull: there is no room for the video.
+        DiskFull, OSError: there is no room for the video, or for its sound, which may be kept beside it.
     """
     try:
-        arguments = _arguments(path, video, sound, provenance.metadata(engine))
-        with run_ffmpeg(arguments, stdin=PIPE) as ffmpeg, ffmpeg.bounded(ENCODE_BOUNDS):
+        metadata = provenance.metadata(engine)
+        with (
+            video_source(sound, video.seconds, path.parent, SOURCE_BOUNDS) as source,
+            run_ffmpeg(_arguments(path, video, source, metadata), stdin=PIPE) as ffmpeg,
+            ffmpeg.bounded(ENCODE_BOUNDS),
+        ):
             writer = VideoWriter(ffmpeg, video, label)
             yield writer
             writer.finish()
@@ -141,18 +146,18 @@ class VideoWriter:
         return EncodingError("encoding_failed", reason=self._ffmpeg.complaint(code) or "")
 
 
-def _arguments(path: Path, video: VideoFormat, sound: Path, metadata: Mapping[str, str]) -> list[str]:
+def _arguments(path: Path, video: VideoFormat, source: Source, metadata: Mapping[str, str]) -> list[str]:
     frames = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", f"{video.width}x{video.height}"]
     frames += ["-framerate", str(video.fps), "-i", "pipe:0"]
-    audio_filters = f"{FROM_ZERO},{TO_AAC},apad,atrim=end={video.seconds:.6f}"
-    streams = ["-map", "0:v:0", "-vf", BT709, "-map", "1:a:0", "-af", audio_filters]
+    audio_filters = f"{source.filters},{TO_AAC},apad,atrim=end={video.seconds:.6f}"
+    streams = ["-map", "0:v:0", "-vf", BT709, "-map", f"1:a:{source.track}", "-af", audio_filters]
     # The upload's own metadata is left out: phones record where they were.
     tags = ["-map_metadata", "-1", "-map_chapters", "-1"]
     for name, value in metadata.items():
         tags += ["-metadata", f"{name}={value}"]
     # Of names that iTunes does not know, such as AIGC, ffmpeg keeps only those written as QuickTime metadata.
     file = ["-movflags", "+faststart+use_metadata_tags", "-f", "mp4", "-y", f"file:{path}"]
-    return ["-filter_threads", "1", *frames, *sound_input(sound), *streams, *X264, *AAC, *tags, *file]
+    return ["-filter_threads", "1", *frames, *source.arguments, *streams, *X264, *AAC, *tags, *file]
 
 
 def _check_file(path: Path, video: VideoFormat) -> None:

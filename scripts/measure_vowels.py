@@ -15,8 +15,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from models.preview.voice import listen
 from models.speech import SAMPLE_RATE
+from models.voice import listen
 
 VOWELS = {"a": "A:", "ae": "a", "e": "E", "i": "i:", "o": "O:", "u": "u:", "schwa": "3:"}
 VARIANTS = ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f3", "f4", "f5")

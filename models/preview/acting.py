@@ -6,7 +6,7 @@ from models.frame_rate import FrameRate
 from models.preview.lip_sync import MouthTrack, follow
 from models.preview.pose import HeadPose, Pose
 from models.preview.smooth import smoothstep
-from models.preview.voice import RATE, listen
+from models.voice import RATE, listen
 
 LEAD = 0.015  # seconds that lips are ahead of the sound
 HELD = 2 / RATE  # seconds that lips keep their shape after the last sound, which may end within a hundredth

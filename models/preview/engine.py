@@ -10,8 +10,8 @@ from models.engine import Control, Scene
 from models.errors import ImageError
 from models.preview.acting import act
 from models.preview.puppet import Puppet
-from models.preview.voice import listen
 from models.speech import SAMPLE_RATE
+from models.voice import listen
 
 BLOCK = 8  # frames held at a time
 DRAWN_AT_ONCE = 2  # frames; encoding takes a third of what drawing takes, and two cores are to be used

@@ -6,13 +6,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d, percentile_filter
 
 from models.preview.smooth import smoothstep
-from models.preview.voice import RATE, Voice
 from models.preview.vowels import vowel_shapes
+from models.voice import LEAST_VOICED, RATE, VOICED, Voice
 
-VOICED = (0.35, 0.55)  # harmonicity: noise ends, voice begins
-LEAST_VOICED = 0.05  # seconds; with less there is no speech to follow
 FASTEST = 10.8  # of the whole opening a second; faster lips look nervous (0.45 a frame at 24 fps)
-QUIETEST = 3e-4  # RMS: a voice below -70 dB of full scale is not meant to be heard
 GAIN_WINDOW = 3.0  # seconds whose loudest moments count as a fully open mouth
 GAIN_FLOOR = 0.40  # of the whole speech's loudness: a murmur is not blown up to a shout
 
@@ -34,7 +31,7 @@ class MouthTrack:
 def follow(voice: Voice) -> MouthTrack:
     """Move the mouth to a voice; noise without a voice leaves it shut."""
     voiced = smoothstep((voice.harmonicity - VOICED[0]) / (VOICED[1] - VOICED[0]))
-    certain = (voiced > 0.5) & (voice.loudness > QUIETEST)
+    certain = voice.certain
     if certain.sum() < LEAST_VOICED * RATE:
         return MouthTrack(*np.zeros((5, len(voiced))))
     reference = _fully_open(voice.loudness, voiced, certain)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# Cepstra (see `models/preview/voice.py`) of 12 espeak-ng voices, measured by `scripts/measure_vowels.py`, and
+# Cepstra (see `models/voice.py`) of 12 espeak-ng voices, measured by `scripts/measure_vowels.py`, and
 # how far each vowel opens and spreads the lips, chosen by eye along the vowel chart of the International
 # Phonetic Association.
 CENTROIDS = np.array(

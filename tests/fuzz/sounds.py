@@ -1,5 +1,6 @@
 """Hostile sounds: lists that name other files, lies, ruins, bombs, and honest ones that merely look odd."""
 
+import random
 import struct
 import subprocess
 import tempfile
@@ -11,6 +12,7 @@ import numpy as np
 
 from tests.fuzz.hostile import Expected, HostileFile, cut, flipped
 from tests.fuzz.images import MEGABYTE, chunk, png, portrait, saved, zeros
+from tests.matroska import timed
 from tests.service import ROOT
 
 REFUSED, UNFIT, USED, ANY = Expected.REFUSED, Expected.UNFIT, Expected.USED, Expected.ANY
@@ -319,6 +321,63 @@ def matroskas() -> Iterator[Case]:
     )
 
 
+HOUR_MS = 3_600_000
+
+# Milliseconds at which the packets of a second begin, one every 20 ms where there is no attack.
+ATTACKS_ON_TIME: dict[str, Callable[[int], int]] = {
+    "a jump of ten hours": lambda at: at + 10 * HOUR_MS * (at >= 500),
+    "a jump of a month": lambda at: at + 720 * HOUR_MS * (at >= 500),
+    "a jump to 2⁴⁰": lambda at: at + 2**40 * (at >= 500),
+    "a jump to 2⁶²": lambda at: at + 2**62 * (at >= 500),
+    "a jump to 2⁶³": lambda at: at + (2**63 - 2000) * (at >= 500),
+    "a jump to 2⁶⁴": lambda at: at + (2**64 - 2000) * (at >= 500),
+    "a jump of ten hours back": lambda at: at + 10 * HOUR_MS * (at < 500),
+    "a jump of a second back": lambda at: at + 1000 * (at < 500),
+    "jumps of ten hours, there and back": lambda at: at + 10 * HOUR_MS * (at // 20 % 2),
+    "an hour after every packet": lambda at: at // 20 * HOUR_MS,
+    "nine minutes after every tenth": lambda at: at + at // 200 * 540_000,
+    "a start after ten hours": lambda at: at + 10 * HOUR_MS,
+    "a start at 2⁶³": lambda at: at + 2**63 - 2000,
+    "negative times": lambda at: at - 30_000,
+    "times that fall": lambda at: 1000 - at,
+    "times that are all nothing": lambda at: 0,
+    "times at random": lambda at: random.Random(at).randrange(2**50),
+}
+
+
+def times() -> Iterator[Case]:
+    """Clocks that jump, stand or run back."""
+    packets = tone().tobytes()
+    for name, attack in ATTACKS_ON_TIME.items():
+        yield name, timed(packets, map(attack, range(0, 1000, 20))), USED
+    sound = made("clip.m4a")
+    for name, delta in (("nothing", 0), ("a day", 86_400 * 44_100), ("2³²", 2**32 - 1), ("-1", 2**31)):
+        yield f"packets of {name} in an MP4", _patched(sound, b"stts", 12, struct.pack(">I", delta)), ANY
+    for name, edit in (
+        ("a day", struct.pack(">Ii", 86_400_000, -1)),
+        ("2³²", struct.pack(">Ii", 2**32 - 1, -1)),
+        ("from its end", struct.pack(">Ii", 1000, 2**31 - 1)),
+        ("from before its start", struct.pack(">Ii", 1000, -(2**31))),
+    ):
+        yield f"an edit of {name}", _patched(sound, b"elst", 8, edit), ANY
+    for name, granule in (("2⁶³", 2**63 - 1), ("-1", -1), ("a month", 48_000 * 86_400 * 30), ("nothing", 0)):
+        yield f"a last page at {name} in an Ogg", _ending_at(made("clip.opus.ogg"), granule), ANY
+
+
+def _ending_at(ogg: bytes, granule: int) -> bytes:
+    """An Ogg file whose last page says that it ends there (RFC 3533, section 6)."""
+    start = ogg.rindex(b"OggS")
+    page = bytearray(ogg[start:])
+    page[6:14], page[22:26] = struct.pack("<q", granule), bytes(4)
+    checksum = 0
+    for byte in page:
+        checksum ^= byte << 24
+        for _ in range(8):
+            checksum = checksum << 1 ^ (0x104C11DB7 if checksum >> 31 else 0)
+    page[22:26] = struct.pack("<I", checksum)
+    return ogg[:start] + bytes(page)
+
+
 def long() -> Iterator[Case]:
     """Hours in a small file."""
     silence = ("-f", "lavfi", "-i", "anullsrc=r=1000:cl=mono", "-t", 10 * 3600)
@@ -326,4 +385,4 @@ def long() -> Iterator[Case]:
     yield "two hours of FLAC", made("hours.flac", "-c:a", "flac", source=(*silence[:-1], 2 * 3600)), USED
 
 
-KINDS = (no_sounds, playlists, ruins, wavs, samples, mp3s, mp4s, flacs, oggs, matroskas, long)
+KINDS = (no_sounds, playlists, ruins, wavs, samples, mp3s, mp4s, flacs, oggs, matroskas, times, long)

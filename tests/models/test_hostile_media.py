@@ -1,6 +1,8 @@
 """Every file of the corpus, read as the service reads it: refused in words, or used; nothing else happens."""
 
 import socket
+import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from models.image import BOUNDS, check_image
 from models.params import LIMITS, GenerationParams
 from models.portrait import load_portrait
 from models.speech import check_audio, load_speech
+from models.timeline import LONGEST_HOLE
 from tests.fuzz import images, sounds
 from tests.fuzz.hostile import Expected, HostileFile
 from tests.fuzz.images import hostile_images_of
@@ -71,6 +74,26 @@ def test_every_sound_is_refused_in_words_or_used(kind, tmp_path):
     files = list(hostile_sounds_of(kind))
 
     assert surprises(files, tmp_path / "upload", check_audio, is_long_enough) == []
+
+
+def test_times_that_attack_make_no_hours_of_silence_and_cost_little(tmp_path):
+    """And a clock that jumps by hours is told."""
+    for file in hostile_sounds_of(sounds.times):
+        (tmp_path / "upload").write_bytes(file.content)
+        tracemalloc.start()
+        started = time.monotonic()
+        try:
+            speech = load_speech(tmp_path / "upload", lambda: False, tmp_path)
+        except InputError:
+            continue
+        finally:
+            took, (_, memory) = time.monotonic() - started, tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        codes = {notice.code for notice in speech.notices}
+
+        assert speech.duration < LONGEST_HOLE + 2, file.name
+        assert (took, memory) < (20, 20 * 2**20), file.name
+        assert codes & {"audio_times_jump", "audio_times_ignored"} or "jump" not in file.name, file.name
 
 
 def test_checking_leaves_no_memory_no_process_and_no_file(tmp_path, monkeypatch):

@@ -138,7 +138,7 @@ def test_makes_every_frame_that_the_audio_reaches(samples, fps, frames, generate
     video = generate(audio_file=wav_of_length(samples), params=replace(PARAMS, fps=fps, length=100))
 
     assert video.frames_requested == frames
-    assert video.notices == ()
+    assert [notice.code for notice in video.notices] == ["no_voice"]  # nothing is cut
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_the_largest_length_says_where_it_cuts_as_any_other_does(generate, ffmpe
             on_progress=diary,
             should_stop=lambda: diary.pages[-1].stage is Stage.GENERATING,
         )
-    (notice,) = diary.pages[-1].notices
+    _, notice = diary.pages[-1].notices  # there is no voice either
 
     assert diary.pages[-1].frames_requested == 5000
     assert notice.text == "the audio lasts 90.0 s; the video was cut to 83.3 s because length is 5000 frames"
@@ -243,6 +243,25 @@ def test_notices_of_portrait_and_speech_are_passed_on(generate, nobody_image, so
 
     assert [notice.code for notice in video.notices] == ["no_face", "audio_damaged"]
     assert {page.notices for page in diary.pages if page.stage is not Stage.PREPARING} == {video.notices}
+
+
+@pytest.mark.parametrize("loudness", [0, 2000])
+def test_where_no_voice_is_found_the_task_says_so(loudness, generate, tmp_path):
+    noise = np.random.default_rng(0).normal(0, loudness, SAMPLE_RATE).astype(np.int16)
+    wavfile.write(tmp_path / "noise.wav", SAMPLE_RATE, noise)
+    video = generate(audio_file=tmp_path / "noise.wav")
+
+    assert [notice.code for notice in video.notices] == ["no_voice"]
+
+
+def test_a_wav_file_that_goes_on_is_shown_to_its_end(generate, tmp_path):
+    part = tmp_path / "part.wav"
+    wavfile.write(part, SAMPLE_RATE, np.full(SAMPLE_RATE, 1000, np.int16))
+    (tmp_path / "joined.wav").write_bytes(part.read_bytes() * 2)
+    video = generate(audio_file=tmp_path / "joined.wav", params=replace(PARAMS, length=100))
+
+    assert (video.audio_seconds, video.frames_requested) == (2.0, 48)
+    assert {path.name for path in tmp_path.iterdir()} == {"part.wav", "joined.wav", "video.mp4.part"}
 
 
 def test_progress_goes_through_the_stages_and_never_back(generate):

@@ -82,6 +82,15 @@ def test_hears_the_same_in_every_format(sound_file, speech_file):
     assert alike > 0.95
 
 
+def test_a_file_in_order_is_decoded_by_ffmpeg_alone(sound_file, ffmpeg):
+    speech = load_speech(sound_file, go_on)
+    plain = ffmpeg("-i", sound_file, "-ac", 1, "-ar", SAMPLE_RATE, "-f", "s16le", "pipe:1")
+
+    assert speech.samples.tobytes() == plain
+    assert speech.sound.timeline.edits == ()
+    assert speech.notices == ()
+
+
 def test_hours_take_no_memory(ffmpeg, tmp_path):
     ffmpeg("-f", "lavfi", "-i", "anullsrc=r=1000:cl=mono", "-t", 2 * 3600, tmp_path / "silence.flac")
     tracemalloc.start()

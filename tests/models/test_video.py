@@ -14,6 +14,7 @@ from scipy.io import wavfile
 from models.errors import DiskFull, EncodingError
 from models.label import Label
 from models.provenance import Provenance
+from models.sound import Sound
 from models.speech import load_speech
 from models.video import BT709, ENCODE_BOUNDS, X264, VideoFormat, open_video
 from models.yuv import to_yuv420p
@@ -30,7 +31,8 @@ def numbered_frames(video: VideoFormat, first: int = 0, count: int | None = None
     return np.broadcast_to(greys[:, None, None, None], (len(numbers), video.height, video.width, 3))
 
 
-def write(path: Path, sound: Path, video: VideoFormat = FORMAT, engine: str = "preview") -> Path:
+def write(path: Path, sound: Path | Sound, video: VideoFormat = FORMAT, engine: str = "preview") -> Path:
+    sound = sound if isinstance(sound, Sound) else Sound(sound)
     with open_video(path, video, sound, engine) as writer:
         writer.write(numbered_frames(video))
     return path
@@ -116,7 +118,7 @@ def test_can_be_played_before_it_is_all_there(video_file):
 def test_colours_come_back_as_they_went_in(speech_file, tmp_path, decoded_frames):
     colours = np.array([(220, 170, 150), (200, 30, 30), (30, 200, 30), (30, 30, 200)], np.uint8)
     frame = np.repeat(np.repeat(colours, 16, axis=0)[None], 48, axis=0)
-    with open_video(tmp_path / "video.mp4", FORMAT, speech_file, "preview") as writer:
+    with open_video(tmp_path / "video.mp4", FORMAT, Sound(speech_file), "preview") as writer:
         writer.write(np.repeat(frame[None], FORMAT.frame_count, axis=0))
     decoded = decoded_frames(tmp_path / "video.mp4", 64, 48)[-1, 24, 8::16]
 
@@ -149,7 +151,7 @@ def metadata_of(request, ffmpeg):
 
 def test_says_that_it_is_ai_generated_and_by_whom(speech_file, tmp_path, metadata_of):
     provenance = Provenance('某公司 "A" = b; #c\\d, Ltd.', "3f0e2c1a-9d1b-4c55-8a3e-1f2a3b4c5d6e")
-    with open_video(tmp_path / "video.mp4", FORMAT, speech_file, "echomimic", provenance) as writer:
+    with open_video(tmp_path / "video.mp4", FORMAT, Sound(speech_file), "echomimic", provenance) as writer:
         writer.write(numbered_frames(FORMAT))
     read = metadata_of(tmp_path / "video.mp4")
 
@@ -160,7 +162,7 @@ def test_without_a_label_the_frames_are_encoded_as_they_are(speech_file, tmp_pat
     """Bit for bit what ffmpeg makes of them with neither a label nor the metadata."""
     noise = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3), np.uint8)
     with open_video(
-        tmp_path / "video.mp4", replace(FORMAT, frame_count=12), speech_file, "preview"
+        tmp_path / "video.mp4", replace(FORMAT, frame_count=12), Sound(speech_file), "preview"
     ) as writer:
         writer.write(noise)
     (tmp_path / "raw").write_bytes(b"".join(to_yuv420p(frame).tobytes() for frame in noise))
@@ -174,7 +176,7 @@ def test_a_label_is_on_the_frames_that_it_is_for(speech_file, tmp_path, decoded_
     video = VideoFormat(128, 128, 24, 60)
     blocks = np.full((60, 128, 128, 3), 100, np.uint8)
     with open_video(
-        tmp_path / "video.mp4", video, speech_file, "preview", label=Label("AI", 128, 128, 48)
+        tmp_path / "video.mp4", video, Sound(speech_file), "preview", label=Label("AI", 128, 128, 48)
     ) as writer:
         for first in range(0, 60, 20):  # the second block ends before the label does, the third after
             writer.write(blocks[first : first + 20])
@@ -191,7 +193,9 @@ def test_plays_in_a_browser_to_its_end(speech_file, tmp_path, browser):
 
     provenance = Provenance("某公司", "3f0e2c1a")
     label = Label("AI 生成", FORMAT.width, FORMAT.height)
-    with open_video(tmp_path / "video.mp4", FORMAT, speech_file, "preview", provenance, label) as writer:
+    with open_video(
+        tmp_path / "video.mp4", FORMAT, Sound(speech_file), "preview", provenance, label
+    ) as writer:
         writer.write(numbered_frames(FORMAT))
     (tmp_path / "page.html").write_text('<video src="video.mp4" muted autoplay></video>')
     browser.get((tmp_path / "page.html").as_uri())
@@ -236,8 +240,9 @@ def test_the_sound_is_in_step_with_what_the_engine_hears(
     name, sound_files, late_sound, tmp_path, decoded_sound
 ):
     upload = late_sound if name == "late" else sound_files[name]
-    heard = load_speech(upload, lambda: False).beginning(FORMAT.seconds)
-    sound = decoded_sound(write(tmp_path / "video.mp4", upload))[: len(heard), 0]
+    speech = load_speech(upload, lambda: False)
+    heard = speech.beginning(FORMAT.seconds)
+    sound = decoded_sound(write(tmp_path / "video.mp4", speech.sound))[: len(heard), 0]
 
     assert np.corrcoef(sound, heard)[0, 1] > 0.9
 
@@ -281,7 +286,7 @@ def test_a_wav_of_not_a_numbers_can_be_put_under_a_video(tmp_path, decoded_sound
 @pytest.mark.parametrize("written", [0, 1, FORMAT.frame_count - 1, FORMAT.frame_count + 1])
 def test_another_number_of_frames_is_an_error_and_leaves_no_file(written, speech_file, tmp_path):
     def write_some() -> None:
-        with open_video(tmp_path / "video.mp4", FORMAT, speech_file, "preview") as writer:
+        with open_video(tmp_path / "video.mp4", FORMAT, Sound(speech_file), "preview") as writer:
             writer.write(numbered_frames(FORMAT, 0, written))
 
     with pytest.raises(EncodingError, match=f"the engine made {written} frames instead of 30"):
@@ -293,7 +298,7 @@ def test_another_number_of_frames_is_an_error_and_leaves_no_file(written, speech
 def test_frames_of_another_shape_or_type_are_refused(frames, speech_file, tmp_path):
     with (
         pytest.raises(ValueError, match="do not fit"),
-        open_video(tmp_path / "video.mp4", FORMAT, speech_file, "preview") as writer,
+        open_video(tmp_path / "video.mp4", FORMAT, Sound(speech_file), "preview") as writer,
     ):
         writer.write(frames)
 
@@ -302,7 +307,7 @@ def test_an_error_in_between_ends_ffmpeg_and_leaves_no_file(speech_file, tmp_pat
     encoders = []
 
     def break_off() -> None:
-        with open_video(tmp_path / "video.mp4", FORMAT, speech_file, "preview") as writer:
+        with open_video(tmp_path / "video.mp4", FORMAT, Sound(speech_file), "preview") as writer:
             encoders.append(own_ffmpeg())
             writer.write(numbered_frames(FORMAT, 0, 10))
             raise RuntimeError("engine")
@@ -315,7 +320,7 @@ def test_an_error_in_between_ends_ffmpeg_and_leaves_no_file(speech_file, tmp_pat
 
 def test_an_ffmpeg_that_hangs_does_not_keep_an_error_from_being_told(speech_file, tmp_path):
     def break_off() -> None:
-        with open_video(tmp_path / "video.mp4", FORMAT, speech_file, "preview"):
+        with open_video(tmp_path / "video.mp4", FORMAT, Sound(speech_file), "preview"):
             own_ffmpeg().suspend()
             raise RuntimeError("engine")
 
@@ -335,7 +340,7 @@ def test_refuses_what_takes_too_much_memory(speech_file, tmp_path, monkeypatch):
 def test_the_largest_frames_there_are_fit_into_the_memory_it_may_take(speech_file, tmp_path):
     noise = np.random.default_rng(0)
     video = VideoFormat(1024, 1024, 24, 30)
-    with open_video(tmp_path / "video.mp4", video, speech_file, "preview") as writer:
+    with open_video(tmp_path / "video.mp4", video, Sound(speech_file), "preview") as writer:
         for _ in range(video.frame_count):
             writer.write(noise.integers(0, 256, (1, 1024, 1024, 3), dtype=np.uint8))
 
@@ -347,7 +352,7 @@ def test_an_ffmpeg_that_dies_is_an_error_while_there_are_frames_to_come(speech_f
     written = []
 
     def go_on_writing() -> None:
-        with open_video(tmp_path / "video.mp4", video, speech_file, "preview") as writer:
+        with open_video(tmp_path / "video.mp4", video, Sound(speech_file), "preview") as writer:
             writer.write(numbered_frames(video, 0, 10))
             own_ffmpeg().kill()
             for first in range(10, video.frame_count):
@@ -362,7 +367,7 @@ def test_an_ffmpeg_that_dies_is_an_error_while_there_are_frames_to_come(speech_f
 
 def test_an_ffmpeg_that_dies_after_the_last_frame_is_an_error(speech_file, tmp_path):
     def lose_the_end() -> None:
-        with open_video(tmp_path / "video.mp4", FORMAT, speech_file, "preview") as writer:
+        with open_video(tmp_path / "video.mp4", FORMAT, Sound(speech_file), "preview") as writer:
             writer.write(numbered_frames(FORMAT))
             own_ffmpeg().kill()
 
@@ -389,7 +394,7 @@ def test_a_full_disk_is_told_as_such(small_disk, speech_file):
     noise = np.random.default_rng(0).integers(0, 256, (24, 480, 640, 3), np.uint8)
     with (
         pytest.raises(DiskFull, match="No space left on device"),
-        open_video(path, NOISE, speech_file, "preview") as writer,
+        open_video(path, NOISE, Sound(speech_file), "preview") as writer,
     ):
         writer.write(noise)
     assert not path.exists()

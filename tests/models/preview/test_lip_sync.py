@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from models.preview.lip_sync import FASTEST, follow
-from models.preview.voice import BLOCK, HOP, RATE, listen
 from models.speech import SAMPLE_RATE
+from models.voice import BLOCK, HOP, RATE, listen
 from tests.models.preview.performances import clip
 
 SECONDS = 5

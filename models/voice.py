@@ -1,12 +1,13 @@
 """What is heard in a speech, 100 times a second. Knows nothing of faces."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy.ndimage import grey_opening
 
-from models.speech import SAMPLE_RATE
+from models.errors import Cancelled
+from models.speech import SAMPLE_RATE, as_floats
 
 RATE = 100  # values a second
 HOP = SAMPLE_RATE // RATE
@@ -24,6 +25,10 @@ MEL_BANDS, MEL_RANGE = 22, (120.0, 5500.0)
 CEPSTRA = 10
 SILENCE = 1e-14  # power added to all, so that digital silence has ratios and logarithms too
 STEADY = 5  # values: a pitch shorter than 50 ms is a click
+
+VOICED = (0.35, 0.55)  # harmonicity: noise ends, voice begins
+QUIETEST = 3e-4  # RMS: a voice below -70 dB of full scale is not meant to be heard
+LEAST_VOICED = 0.05  # seconds; with less there is no speech to follow
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,11 @@ class Voice:
     harmonicity: np.ndarray
     cepstra: np.ndarray
 
+    @property
+    def certain(self) -> np.ndarray:
+        """Whether a voice is certainly heard, bool [n]."""
+        return np.asarray((self.harmonicity > np.mean(VOICED)) & (self.loudness > QUIETEST))
+
 
 def listen(samples: np.ndarray) -> Voice:
     """Hear a speech.
@@ -57,6 +67,28 @@ def listen(samples: np.ndarray) -> Voice:
     }
     joined["harmonicity"] = grey_opening(joined["harmonicity"], STEADY)
     return Voice(**joined)
+
+
+def has_voice(samples: np.ndarray, should_stop: Callable[[], bool]) -> bool:
+    """Whether there is a voice anywhere in a speech; noise and silence are none.
+
+    Args:
+        samples: int16 mono [n] at `SAMPLE_RATE`, any number of hours.
+        should_stop: called once for ten seconds of the speech.
+
+    Raises:
+        Cancelled: `should_stop` returned True.
+    """
+    heard = 0
+    for start in range(0, len(samples), BLOCK * HOP):
+        if should_stop():
+            raise Cancelled("stopped while a voice was looked for")
+        piece = as_floats(samples[start : start + BLOCK * HOP])
+        if np.abs(piece).max() > QUIETEST:
+            heard += int(listen(piece).certain.sum())
+        if heard >= LEAST_VOICED * RATE:
+            return True
+    return False
 
 
 def _spectra(samples: np.ndarray) -> Iterator[np.ndarray]:
