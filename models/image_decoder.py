@@ -25,14 +25,14 @@ BOX_FORMATS = ("AVIF", "HEIF")  # whose files begin like an MP4
 MAX_PIXELS = MAX_IMAGE_MEGAPIXELS * 10**6
 
 # A JPEG whose last bytes are missing is used if this much of its picture is there.
-LEAST_SHARE = 0.9
+LEAST_SHARE = 0.95
 
 # Of a decoder of video codecs: each takes address space, and machines may have dozens of processors.
 THREADS = 2
 
 PIXELS = "--pixels"
 BYTES_AT_ONCE = 2**22  # bytes per write, so that no second copy of a large image is held
-REASON_LENGTH = 200  # characters of what Pillow says
+REASON_LENGTH = 200  # characters of what a decoder says
 
 
 def main(path: str, *options: str) -> None:
@@ -72,7 +72,7 @@ def decode(path: Path, *, draft: bool) -> tuple[Image.Image, list[Notice]]:
     except MemoryError as error:
         raise ImageError("image_needs_memory") from error
     except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
-        reason = str(error)[:REASON_LENGTH] or type(error).__name__
+        reason = " ".join(str(error).split())[:REASON_LENGTH] or type(error).__name__
         raise ImageError("image_damaged", reason=reason) from error
 
 

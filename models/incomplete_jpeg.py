@@ -105,9 +105,13 @@ class _File:
         return _BLOCK * max(heights.values()) // max(of_component, 1)
 
     def share(self) -> float:
-        """As in `IncompleteJpeg`: of the picture, from the top, that further data would not change."""
+        """As in `IncompleteJpeg`; of several passes over the picture, only the last may be cut."""
         if not self._is_in_last_scan:
             return 0.0
+        return 1 - (1 - self._share_of_last_scan()) / len(self.scans)
+
+    def _share_of_last_scan(self) -> float:
+        """How much of the picture, from its top, further data would not change."""
         undecided = ImageChops.difference(
             _decoded(self.content + _EOI), _decoded(self.content + _NOISE + _EOI)
         )

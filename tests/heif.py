@@ -62,3 +62,52 @@ def _children(file: bytes, kind: bytes) -> Iterator[int]:
     while position < _end(file, kind):
         yield position
         position += int.from_bytes(file[position : position + 4], "big")
+
+
+def grid(tiles: int, side: int, *, of_itself: bool = False) -> bytes:
+    """A file whose picture is a square of `tiles` × `tiles` pictures, each of which has the same data.
+
+    Args:
+        tiles: in a row and in a column.
+        side: of the whole, in pixels, as the file says.
+        of_itself: the last of them is the whole.
+    """
+    data, count = _coded_picture(), tiles**2
+    items, whole = range(1, count + 1), count + 1
+    description = struct.pack(">BBBBHH", 0, 0, tiles - 1, tiles - 1, side, side)
+    sizes = [box(b"ispe", struct.pack(">4xII", length, length)) for length in (192, side)]
+    properties = box(b"ipco", _copy(b"hvcC") + b"".join(sizes))
+    links = b"".join(struct.pack(">HBBB", item, 2, 0x81, 0x02) for item in items)
+    links += struct.pack(">HBB", whole, 1, 0x03)
+    kinds = [*((item, b"hvc1") for item in items), (whole, b"grid")]
+    names = b"".join(box(b"infe", struct.pack(">IHH4sx", 2 << 24, item, 0, kind)) for item, kind in kinds)
+    parts = [*items[:-1], whole if of_itself else count]
+
+    def meta(offset: int) -> bytes:
+        places = b"".join(struct.pack(">HHHHII", item, 0, 0, 1, offset, len(data)) for item in items)
+        places += struct.pack(">HHHHII", whole, 1, 0, 1, 0, len(description))
+        return box(
+            b"meta",
+            bytes(4)
+            + box(b"hdlr", bytes(8) + b"pict" + bytes(13))
+            + box(b"pitm", struct.pack(">4xH", whole))
+            + box(b"iloc", struct.pack(">IHH", 1 << 24, 0x4400, count + 1) + places)
+            + box(b"iinf", struct.pack(">4xH", count + 1) + names)
+            + box(b"iref", bytes(4) + box(b"dimg", struct.pack(f">HH{count}H", whole, count, *parts)))
+            + box(b"iprp", properties + box(b"ipma", struct.pack(">4xI", count + 1) + links))
+            + box(b"idat", description),
+        )
+
+    kind = box(b"ftyp", b"heic" + bytes(4) + b"mif1heic")
+    return kind + meta(len(kind) + len(meta(0)) + 8) + box(b"mdat", data)
+
+
+def _coded_picture() -> bytes:
+    """The data of `SAMPLE`'s first item, found like in `_move_items`."""
+    start = SAMPLE.index(b"iloc") + 12
+    base, _, offset, length = struct.unpack_from(">IHII", SAMPLE, start + 4)
+    return SAMPLE[base + offset : base + offset + length]
+
+
+def _copy(kind: bytes) -> bytes:
+    return SAMPLE[SAMPLE.index(kind) - 4 : _end(SAMPLE, kind)]
