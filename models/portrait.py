@@ -35,7 +35,7 @@ class Portrait:
 
 
 def load_portrait(path: Path, params: GenerationParams) -> Portrait:
-    """Read the image and cut out the face that will speak, which is the largest.
+    """Read the image, turn it upright if need be, and cut out the face that will speak, which is the largest.
 
     Args:
         path: the image, whatever its name.
