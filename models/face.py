@@ -15,6 +15,7 @@ from models.crop import Box
 
 FACE_MESH = 468  # number of landmarks; ten more, for the irises, follow
 OUTER_EYE_CORNERS = (33, 263)  # the left and the right one in the image
+CHEEKBONES = (234, 454)  # in front of the ears, likewise
 
 # Side of the images given to the networks, whose own inputs are 128 to 192 pixels: twice that is enough. They
 # shrink images without filtering, so a larger one would be aliased.
@@ -24,9 +25,11 @@ VIEW_SIDE = 384
 BORDER = 0.5  # of the photo's longer side, half of it at each end
 
 # The detectors miss faces smaller than about a tenth of the picture (measured on pasted faces of 30 to 400
-# pixels): if none is found in the whole photo, windows of half its size are searched, then of a quarter.
-WINDOW_DIVISORS = (2, 4)
+# pixels): if none is found in the whole photo, windows of its shorter side are searched, then of half of it,
+# then of a quarter.
+WINDOW_DIVISORS = (1, 2, 4)
 SMALLEST_WINDOW = 64  # in a smaller one, a tenth would be a face of a few pixels
+MOST_WINDOWS = 256  # of one size, about 2 s; a strip that needs more is too thin to show a usable face
 
 # The mesh is read from crops of several sizes and averaged: a single reading shifts with the crop by 0.3 % of
 # the face's height, the mean of three by half of that.
@@ -46,24 +49,52 @@ BOTTOM_INSET = 0.041
 BEYOND_BORDER = 2.3
 
 
-def find_faces(photo: Image.Image) -> list[np.ndarray]:
+@dataclass(frozen=True)
+class Face:
+    """A face in a photo.
+
+    Attributes:
+        landmarks: float32 [478, 3], MediaPipe's face mesh in pixels of the photo (edges at whole numbers; z
+            in the same unit, negative towards the viewer). If the face is cut off, some lie outside it.
+        confidence: how sure the detectors are that it is one, from `MIN_CONFIDENCE` to 1.
+    """
+
+    landmarks: np.ndarray
+    confidence: float
+
+    @property
+    def roll(self) -> float:
+        """How far it is turned in the plane of the picture, clockwise, in degrees from -180 to 180."""
+        right, down, _ = self._from_to(OUTER_EYE_CORNERS)
+        return float(np.degrees(np.arctan2(down, right)))
+
+    @property
+    def yaw(self) -> float:
+        """How far it is turned about its own axis, towards the right of the picture, in degrees."""
+        right, down, away = self._from_to(CHEEKBONES)
+        return float(np.degrees(np.arctan2(away, np.hypot(right, down))))
+
+    def _from_to(self, ends: tuple[int, int]) -> list[float]:
+        step: list[float] = (self.landmarks[ends[1]] - self.landmarks[ends[0]]).tolist()
+        return step
+
+
+def find_faces(photo: Image.Image) -> list[Face]:
     """Find every face, the largest first; small faces are searched for only if there are no larger ones.
 
     Args:
         photo: an RGB image.
-
-    Returns:
-        The landmarks of each face, float32 [478, 3], in pixels of `photo` (edges at whole numbers; z in the
-        same unit, negative towards the viewer). If a face is cut off, some of them lie outside the photo.
     """
     with _open_networks() as networks:
         for windows in _searches(photo):
-            faces: list[np.ndarray] = []
-            for box in [box for window in windows for box in networks.detect(photo, window)]:
-                seen = any(_inside(face, box) for face in faces)  # by another detector or window
-                if not seen and (face := networks.landmarks(photo, box)) is not None:
-                    faces.append(face)
-            if faces:
+            detections = [found for window in windows for found in networks.detect(photo, window)]
+            meshes: list[np.ndarray] = []
+            for box in [detection.box for detection in detections]:
+                seen = any(_inside(mesh, box) for mesh in meshes)  # by another detector or window
+                if not seen and (mesh := networks.landmarks(photo, box)) is not None:
+                    meshes.append(mesh)
+            if meshes:
+                faces = [Face(mesh, _confidence(mesh, detections)) for mesh in meshes]
                 return sorted(faces, key=_extent, reverse=True)
     return []
 
@@ -95,29 +126,33 @@ def _stretched_beyond_border(low: np.ndarray, high: np.ndarray, size: np.ndarray
 def _searches(photo: Image.Image) -> Iterator[list[Box]]:
     """Lists of windows to search, one list after another, until one of them shows a face."""
     whole = Box(0, 0, *photo.size)
-    side = max(photo.size)
-    if side >= SMALLEST_WINDOW:
+    if max(photo.size) >= SMALLEST_WINDOW:
         yield [_square_around(whole, margin) for margin in (0, BORDER)]
-    for divisor in WINDOW_DIVISORS:
-        if side // divisor >= SMALLEST_WINDOW:
-            yield list(_grid(photo, side // divisor))
+    for side in [min(photo.size) // divisor for divisor in WINDOW_DIVISORS]:
+        if side >= SMALLEST_WINDOW:
+            yield _grid(photo, side)
 
 
-def _grid(photo: Image.Image, side: int) -> Iterator[Box]:
-    """Squares that cover the photo, each overlapping the next by half."""
+def _grid(photo: Image.Image, side: int) -> list[Box]:
+    """Squares that cover the photo, each overlapping the next by half; none if there would be too many."""
     step = side // 2
-    for y0 in range(0, max(photo.height - step, 1), step):
-        for x0 in range(0, max(photo.width - step, 1), step):
-            yield Box(x0, y0, x0 + side, y0 + side)
+    columns, rows = (range(0, max(length - step, 1), step) for length in photo.size)
+    if len(columns) * len(rows) > MOST_WINDOWS:
+        return []
+    return [Box(x0, y0, x0 + side, y0 + side) for y0 in rows for x0 in columns]
 
 
-def _inside(face: np.ndarray, box: Box) -> bool:
-    x, y = face[:, :2].mean(axis=0)
+def _inside(mesh: np.ndarray, box: Box) -> bool:
+    x, y = mesh[:, :2].mean(axis=0)
     return bool(box.x0 < x < box.x1 and box.y0 < y < box.y1)
 
 
-def _extent(face: np.ndarray) -> float:
-    return float(np.prod(np.ptp(face[:, :2], axis=0)))
+def _confidence(mesh: np.ndarray, detections: list["_Detection"]) -> float:
+    return max(detection.confidence for detection in detections if _inside(mesh, detection.box))
+
+
+def _extent(face: Face) -> float:
+    return float(np.prod(np.ptp(face.landmarks[:, :2], axis=0)))
 
 
 def _look(photo: Image.Image, window: Box) -> tuple[Image.Image, int]:
@@ -144,14 +179,22 @@ def _open_networks() -> Iterator["_Networks"]:
 
 
 @dataclass(frozen=True)
+class _Detection:
+    """A face that a detector has seen, in pixels of the photo."""
+
+    box: Box
+    confidence: float
+
+
+@dataclass(frozen=True)
 class _Networks:
     """MediaPipe's two face detectors (near and far faces) and its face mesh."""
 
     detectors: tuple[Any, Any]
     mesh: Any
 
-    def detect(self, photo: Image.Image, window: Box) -> list[Box]:
-        """Boxes of the faces seen in a window of the photo, in pixels of the photo."""
+    def detect(self, photo: Image.Image, window: Box) -> list[_Detection]:
+        """The faces seen in a window of the photo."""
         view, reduction = _look(photo, window)
         pixels = np.asarray(view)
         found = [face for detector in self.detectors for face in detector.process(pixels).detections or []]
@@ -161,7 +204,8 @@ class _Networks:
         corners = [(box.xmin, box.ymin, box.xmin + box.width, box.ymin + box.height) for box in relative]
         scale = np.array([view.width, view.height, view.width, view.height]) * reduction
         origin = np.array([window.x0, window.y0, window.x0, window.y0])
-        return [Box(*np.round(origin + corner * scale).astype(int).tolist()) for corner in corners]
+        boxes = [Box(*np.round(origin + corner * scale).astype(int).tolist()) for corner in corners]
+        return [_Detection(box, face.score[0]) for box, face in zip(boxes, sure, strict=True)]
 
     def landmarks(self, photo: Image.Image, box: Box) -> np.ndarray | None:
         """The face in the box; None unless the mesh finds one at every margin, which is rare in texture."""

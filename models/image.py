@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 
@@ -14,6 +15,7 @@ from models.notices import Notice
 
 # Measured: of the images that are accepted, 64 megapixels of animated WebP with transparency need the most
 # memory, 1.3 GiB, and a PNG takes the longest, 3.3 s.
+# Colour profiles, HEIC and AVIF stay below both.
 BOUNDS = Bounds(memory=2 * 2**30, cpu_seconds=20, seconds=60)
 
 _ROOT = Path(__file__).parent.parent
@@ -29,20 +31,41 @@ def check_image(path: Path) -> None:
     _decode(path)
 
 
-def load_image(path: Path) -> Image.Image:
-    """The first frame of an image, upright, RGB; transparent parts are white.
+@dataclass(frozen=True)
+class Photo:
+    """A decoded image.
+
+    Attributes:
+        image: its first frame, upright, RGB with the colours of sRGB; transparent parts are white.
+        notices: what the user should know about how it was read.
+    """
+
+    image: Image.Image
+    notices: tuple[Notice, ...]
+
+
+def load_image(path: Path) -> Photo:
+    """Decode an image.
 
     Raises:
-        ImageError: it is empty, not one of the decoder's `FORMATS` by its content, over `MAX_PIXELS` (by its
+        ImageError: it is empty, not one of the decoder's formats by its content, over `MAX_PIXELS` (by its
             header, before anything is decoded), damaged, or has more than 16 bits per channel; or decoding it
             exceeds `BOUNDS`.
     """
-    size, pixels = _decode(path, PIXELS)
-    return Image.frombytes("RGB", size, pixels)
+    header, pixels = _decode(path, PIXELS)
+    return Photo(Image.frombytes("RGB", header.size, pixels), header.notices)
 
 
-def _decode(path: Path, *options: str) -> tuple[tuple[int, int], bytes]:
-    """The size that the decoder reports and, if requested, the pixels."""
+@dataclass(frozen=True)
+class _Header:
+    """What the decoder reports before the pixels."""
+
+    size: tuple[int, int]
+    notices: tuple[Notice, ...]
+
+
+def _decode(path: Path, *options: str) -> tuple[_Header, bytes]:
+    """What the decoder reports and, if requested, the pixels."""
     command = [sys.executable, "-m", "models.image_decoder", str(path.absolute()), *options]
     # With `-m`, Python looks for modules in the working directory first.
     with (
@@ -50,25 +73,25 @@ def _decode(path: Path, *options: str) -> tuple[tuple[int, int], bytes]:
         bounded(process, BOUNDS) as watch,
     ):
         assert process.stdout is not None
-        header = process.stdout.readline(_HEADER_BYTES)
-        size = _size(header) if header else (0, 0)
-        expected = size[0] * size[1] * 3 if PIXELS in options else 0
+        line = process.stdout.readline(_HEADER_BYTES)
+        header = _header(line) if line else _Header((0, 0), ())
+        expected = header.size[0] * header.size[1] * 3 if PIXELS in options else 0
         pixels = process.stdout.read(expected)
         process.stdout.close()
         code = process.wait()
         if watch.exceeded:
             raise ImageError("image_too_slow")
-    if not header or len(pixels) < expected:
+    if not line or len(pixels) < expected:
         raise ImageError("image_broke_decoder", exit_code=code)
-    return size, pixels
+    return header, pixels
 
 
-def _size(header: bytes) -> tuple[int, int]:
-    reported = json.loads(header)
+def _header(line: bytes) -> _Header:
+    reported = json.loads(line)
     if "error" in reported:
         error = Notice.from_json(reported["error"])
         raise ImageError(error.code, **dict(error.values))
     width, height = int(reported["width"]), int(reported["height"])
     if width * height > MAX_PIXELS:  # the decoder checks this, unless the image has hijacked it
         raise ImageError("image_far_too_large")
-    return width, height
+    return _Header((width, height), tuple(map(Notice.from_json, reported["notices"])))

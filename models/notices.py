@@ -26,7 +26,7 @@ class Template:
     allowed: str | None = None
 
 
-_IMAGES = f"JPEG, PNG, WebP, BMP, TIFF or GIF, at most {MAX_IMAGE_MEGAPIXELS} megapixels"
+_IMAGES = f"JPEG, PNG, WebP, HEIC, AVIF, BMP, TIFF or GIF, at most {MAX_IMAGE_MEGAPIXELS} megapixels"
 _SOUNDS = "WAV, MP3, M4A, OGG, FLAC or WebM with an audio stream"
 
 CATALOGUE: Mapping[str, Template] = {
@@ -113,10 +113,22 @@ CATALOGUE: Mapping[str, Template] = {
     "more_unknown_fields": Template("{count} more unknown fields were ignored"),
     "engine_not_deployed": Template("waits for the engine {engine!r}, which is not deployed: {reason}"),
     "device_differs": Template("device {requested!r} was asked for; the {engine} engine ran on {device!r}"),
+    "image_incomplete": Template(
+        "the reference image is incomplete: its file ends early; {percent:.0f} % of the picture was decoded"
+    ),
     "no_face": Template(
         "no face was found: the centred square of the image was used, and all of it counts as face"
     ),
+    "photo_turned": Template(
+        "no upright face was found in the photo as it is; turned clockwise by {degrees}°, it shows one"
+    ),
     "several_faces": Template("{count} faces were found; the largest one speaks"),
+    "face_turned_away": Template(
+        "the face looks too far to the side; the video will look better with a face seen from the front"
+    ),
+    "mouth_covered": Template(
+        "no lips can be seen, so that a mouth opens in whatever covers them; use a photo that shows the mouth"
+    ),
     "stretched": Template(
         "the square crop was stretched to {width}×{height}; equal width and height keep its proportions"
     ),

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from models.crop import Box, crop_square, mask_box
-from models.face import face_box, find_faces
+from models.face import face_box
 from models.image import load_image
 from models.notices import Notice
 from models.params import GenerationParams
+from models.upright import UprightPhoto, turn_upright
+from models.visibility import is_turned_away, mouth_is_covered
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Portrait:
 
 
 def load_portrait(path: Path, params: GenerationParams) -> Portrait:
-    """Read the image and cut out the face that will speak, which is the largest.
+    """Read the image, turn it upright if need be, and cut out the face that will speak, which is the largest.
 
     Args:
         path: the image, whatever its name.
@@ -42,17 +44,18 @@ def load_portrait(path: Path, params: GenerationParams) -> Portrait:
     Raises:
         ImageError: see `models.image.load_image`.
     """
-    photo = load_image(path)
-    faces = find_faces(photo)
-    whole = Box(0, 0, photo.width, photo.height)
-    face = face_box(faces[0], photo.width, photo.height) if faces else whole
-    square = crop_square(face, params.facecrop_dilation_ratio, photo.width, photo.height)
-    mask = mask_box(face, params.facemask_dilation_ratio, photo.width, photo.height)
+    loaded = load_image(path)
+    photo = turn_upright(loaded.image)
+    width, height = photo.image.size
+    landmarks = photo.faces[0].landmarks if photo.faces else None
+    face = Box(0, 0, width, height) if landmarks is None else face_box(landmarks, width, height)
+    square = crop_square(face, params.facecrop_dilation_ratio, width, height)
+    mask = mask_box(face, params.facemask_dilation_ratio, width, height)
     return Portrait(
-        image=_resized(np.asarray(photo.crop((square.x0, square.y0, square.x1, square.y1))), params),
+        image=_resized(np.asarray(photo.image.crop((square.x0, square.y0, square.x1, square.y1))), params),
         mask=_resized(mask_pixels(mask.relative_to(square), square.width), params),
-        landmarks=_moved(faces[0], square, params) if faces else None,
-        notices=tuple(_notices(len(faces), params)),
+        landmarks=None if landmarks is None else _moved(landmarks, square, params),
+        notices=(*loaded.notices, *_notices(photo, params)),
     )
 
 
@@ -76,10 +79,16 @@ def _moved(landmarks: np.ndarray, square: Box, params: GenerationParams) -> np.n
     return ((landmarks - [square.x0, square.y0, 0]) * scale).astype(np.float32)
 
 
-def _notices(face_count: int, params: GenerationParams) -> Iterator[Notice]:
-    if face_count == 0:
+def _notices(photo: UprightPhoto, params: GenerationParams) -> Iterator[Notice]:
+    if photo.turned:
+        yield Notice.of("photo_turned", degrees=photo.turned)
+    if not photo.faces:
         yield Notice.of("no_face")
-    if face_count > 1:
-        yield Notice.of("several_faces", count=face_count)
+    if len(photo.faces) > 1:
+        yield Notice.of("several_faces", count=len(photo.faces))
+    if photo.faces and is_turned_away(photo.faces[0]):
+        yield Notice.of("face_turned_away")
+    if photo.faces and mouth_is_covered(photo.image, photo.faces[0]):
+        yield Notice.of("mouth_covered")
     if params.width != params.height:
         yield Notice.of("stretched", width=params.width, height=params.height)

@@ -99,7 +99,7 @@ class GenerateVideoForm(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     reference_image: UploadFile = Field(
-        description="The portrait: JPEG, PNG, WebP, BMP, TIFF or GIF, "
+        description="The portrait: JPEG, PNG, WebP, HEIC, AVIF, BMP, TIFF or GIF, "
         f"at most {MAX_IMAGE_MEGAPIXELS} megapixels."
     )
     audio_file: UploadFile = Field(

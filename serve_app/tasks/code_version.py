@@ -3,5 +3,5 @@
 Written by `python -m tests.code_version --record`.
 """
 
-CODE_VERSION = 13
-SOURCES = "d230222a50eab9c5"
+CODE_VERSION = 14
+SOURCES = "2334a3a0285b1fdc"

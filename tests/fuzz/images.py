@@ -11,6 +11,8 @@ from PIL.PngImagePlugin import PngInfo
 from skimage.data import astronaut
 
 from tests.fuzz.hostile import Expected, HostileFile, cut, flipped
+from tests.heif import QUARTER_TURN, SAMPLE, box, grid, with_property
+from tests.profiles import P3_PRIMARIES, grey_profile, profile, rgb_profile, swapped_inks
 
 REFUSED, UNFIT, USED, ANY = Expected.REFUSED, Expected.UNFIT, Expected.USED, Expected.ANY
 
@@ -27,7 +29,6 @@ OTHER_FORMATS = (
     "PDF",
     "ICNS",
     "EPS",
-    "AVIF",
 )
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MEGABYTE = 10**6
@@ -298,7 +299,7 @@ def bmps() -> Iterator[Case]:
         struct.pack_into(form, content, offset, value)
         return bytes(content)
 
-    yield "upside down", with_field(22, "<i", -192), UNFIT
+    yield "upside down", with_field(22, "<i", -192), USED
     yield "pixels beyond its end", with_field(10, "<I", 2**31), REFUSED
     yield "three bits a pixel", with_field(28, "<H", 3), REFUSED
     yield "a compression that does not exist", with_field(30, "<I", 77), REFUSED
@@ -325,6 +326,156 @@ def webps() -> Iterator[Case]:
         "lossless, 64 megapixels",
         saved("WEBP", Image.new("L", (8000, 8000)), lossless=True, method=0),
         UNFIT,
+    )
+
+
+def heifs() -> Iterator[Case]:
+    upright = with_property(SAMPLE, *QUARTER_TURN)
+    yield "as an iPhone makes it", upright, USED
+    yield "lying, with an EXIF that says so in vain", SAMPLE, USED
+    yield from _in_boxes("HEIC", upright)
+    for item in (0, 2, 0xFFFF):
+        yield f"the picture is item {item}", _with_field(upright, b"pitm", 8, ">H", item), REFUSED
+    yield "four pictures in one", grid(2, 384), USED
+    yield "a thousand pictures that are one, 35 megapixels in 46 KB", grid(31, 31 * 192), USED
+    yield "ten thousand pictures that are one, 368 megapixels", grid(100, 100 * 192), REFUSED
+    yield "a picture that is part of itself", grid(2, 384, of_itself=True), REFUSED
+    yield "parts that do not cover the whole", grid(2, 8000), REFUSED
+    yield "parts larger than the whole", grid(3, 100), UNFIT
+    turned = SAMPLE
+    for _ in range(100):
+        turned = with_property(turned, *QUARTER_TURN)
+    yield "a hundred quarter turns", turned, ANY
+    far = struct.pack(">8I", 2**31 - 1, 1, 2**31 - 1, 1, 2**31 - 1, 1, 2**31 - 1, 1)
+    yield "cut out far outside", with_property(upright, b"clap", far), ANY
+    yield "cut out of nothing", with_property(upright, b"clap", bytes(32)), ANY
+    yield "a codec that does not exist", upright.replace(b"hvc1", b"xxxx"), REFUSED
+    yield "a codec without its settings", upright.replace(b"hvcC", b"xxxx"), REFUSED
+    noise = np.random.default_rng(3).bytes(len(SAMPLE) // 2)
+    yield "noise for a picture", upright[: -len(noise)] + noise, ANY
+
+
+def avifs() -> Iterator[Case]:
+    whole = saved("AVIF")
+    yield "an AVIF", whole, USED
+    yield from _in_boxes("AVIF", whole)
+    yield "moving", saved("AVIF", save_all=True, append_images=[Image.new("RGB", (192, 192))] * 3), USED
+    yield "64 megapixels in a few KB", saved("AVIF", Image.new("L", (8000, 8000)), speed=10), UNFIT
+    yield "65 megapixels", saved("AVIF", Image.new("L", (8200, 8000)), speed=10), REFUSED
+    yield "grey with transparency", saved("AVIF", portrait().convert("LA")), USED
+    yield "a codec that does not exist", whole.replace(b"av01", b"xxxx"), REFUSED
+
+
+def _in_boxes(kind: str, whole: bytes) -> Iterator[Case]:
+    """What can be done to both."""
+    brand = whole[8:12]
+    for other in (b"avif", b"avis", b"heic", b"hevc", b"mif1", b"mp42", b"qt  ", b"\0\0\0\0"):
+        if other != brand:
+            yield f"calls itself {other.decode()!r}", whole[:8] + other + whole[12:], ANY
+    for name, content in cut(whole, 0.01, 0.1, 0.3, 0.5, 0.9, 0.99):
+        yield name, content, REFUSED
+    for seed in range(5):
+        yield f"changed bytes, {seed}", flipped(whole, seed), ANY
+        yield f"changed bytes in its boxes, {seed}", flipped(whole[:400], seed, 4) + whole[400:], ANY
+    for size in ((8001, 8000), (2**31 - 1, 2**31 - 1), (2**32 - 1, 1), (0, 0)):
+        says = _with_field(_with_field(whole, b"ispe", 8, ">I", size[0]), b"ispe", 12, ">I", size[1])
+        yield f"says {size[0]}×{size[1]}", says, REFUSED
+    for size in ((1, 1), (8000, 8000)):
+        says = _with_field(_with_field(whole, b"ispe", 8, ">I", size[0]), b"ispe", 12, ">I", size[1])
+        yield f"says {size[0]}×{size[1]}", says, ANY
+    for inner in (b"meta", b"iprp", b"ipco", b"iloc", b"iinf", b"ipma", b"ispe", b"mdat"):
+        for length in (0, 1, 9, 2**32 - 1):
+            yield f"{inner.decode()} is {length} long", _with_field(whole, inner, -4, ">I", length), ANY
+    for inner in (b"iloc", b"iinf", b"ipma"):
+        yield (
+            f"{inner.decode()} has as many entries as can be",
+            _with_field(whole, inner, 8, ">I", 2**32 - 1),
+            ANY,
+        )
+    first = struct.unpack(">I", whole[:4])[0]
+    front, rest = whole[:first], whole[first:]
+    yield "nothing but its kind", front, REFUSED
+    yield "a hundred thousand empty boxes", front + box(b"free", b"") * 100_000 + rest, ANY
+    yield "10 MB of nothing in front", front + box(b"free", bytes(10 * MEGABYTE)) + rest, ANY
+    nested = b""
+    for _ in range(1000):
+        nested = box(b"meta", bytes(4) + nested)
+    yield "boxes in boxes", front + nested, REFUSED
+    yield "a length of 2⁶³", front + struct.pack(">I4sQ", 1, b"free", 2**63) + rest, ANY
+    yield f"{kind} and page", whole + b"<html><script>alert(1)</script></html>", USED
+
+
+def _with_field(file: bytes, kind: bytes, offset: int, form: str, value: int) -> bytes:
+    """A number in a box, counted from behind its name, replaced."""
+    content = bytearray(file)
+    struct.pack_into(form, content, file.index(kind) + offset, value)
+    return bytes(content)
+
+
+def profiles() -> Iterator[Case]:
+    """Colour profiles in images that are in order: ignored if they make no sense."""
+    good = rgb_profile(P3_PRIMARIES)
+    yield "a good one", saved("PNG", icc_profile=good), USED
+    for kind in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF"):
+        yield f"{kind}, noise", saved(kind, icc_profile=np.random.default_rng(2).bytes(5000)), USED
+    for name, content in cut(good, 0.05, 0.3, 0.6, 0.95):
+        yield name, saved("PNG", icc_profile=content), USED
+    for seed in range(10):
+        yield f"changed bytes, {seed}", saved("PNG", icc_profile=flipped(good, seed, 10)), ANY
+    yield "16 MB in a JPEG", saved("JPEG", icc_profile=good.ljust(16 * MEGABYTE, b"\0")), USED
+    yield "16 MB in a TIFF", saved("TIFF", icc_profile=good.ljust(16 * MEGABYTE, b"\0")), USED
+    yield "16 MB in a WebP", saved("WEBP", icc_profile=good.ljust(16 * MEGABYTE, b"\0")), USED
+    yield "of grey", saved("PNG", icc_profile=grey_profile(2.2)), USED
+    yield "of inks", saved("PNG", icc_profile=swapped_inks()), USED
+    yield "of inks, for inks", saved("JPEG", portrait().convert("CMYK"), icc_profile=swapped_inks()), ANY
+    many = struct.pack(">I", 2**32 - 1)
+    yield "as many tags as can be", saved("PNG", icc_profile=good[:128] + many + good[132:]), USED
+    for name, offset, size in (
+        ("beyond its end", 2**31, 100),
+        ("as long as can be", 128, 2**32 - 1),
+        ("itself", 0, 9999),
+    ):
+        tag = struct.pack(">4sII", b"rTRC", offset, size)
+        at = good.index(b"rTRC")
+        yield f"a tag that is {name}", saved("PNG", icc_profile=good[:at] + tag + good[at + 12 :]), ANY
+    for name, tag in _curves():
+        yield f"a curve of {name}", saved("PNG", icc_profile=_with_curve(tag)), ANY
+    for name, lut in _tables():
+        yield (
+            f"a table of {name}",
+            saved("PNG", icc_profile=profile(b"RGB ", {b"A2B0": lut}, space=b"Lab ")),
+            ANY,
+        )
+    yield "one without light", saved("PNG", icc_profile=rgb_profile(((0.0, 0.0, 0.0),) * 3)), ANY
+
+
+def _with_curve(curve: bytes) -> bytes:
+    colorant = b"XYZ " + struct.pack(">I3i", 0, 20_000, 20_000, 20_000)
+    tags = {name + b"XYZ": colorant for name in (b"r", b"g", b"b")}
+    return profile(b"RGB ", tags | {name + b"TRC": curve for name in (b"r", b"g", b"b")})
+
+
+def _curves() -> Iterator[tuple[str, bytes]]:
+    yield "2³² values", b"curv" + struct.pack(">II", 0, 2**32 - 1)
+    yield "a million values", b"curv" + struct.pack(">II", 0, MEGABYTE // 4) + bytes(MEGABYTE // 2)
+    yield "an unknown kind", b"para" + struct.pack(">IHH", 0, 99, 0)
+    yield "an endless exponent", b"para" + struct.pack(">IHHI", 0, 0, 0, 2**31 - 1)
+    yield "a negative exponent", b"para" + struct.pack(">IHHI", 0, 0, 0, 2**32 - 70_000)
+    yield "a division by zero", b"para" + struct.pack(">IHH7i", 0, 4, 0, 65_536, 0, 0, 0, 0, 0, 0)
+
+
+def _tables() -> Iterator[tuple[str, bytes]]:
+    straight = bytes(range(256))
+    unity = struct.pack(">9i", 65_536, 0, 0, 0, 65_536, 0, 0, 0, 65_536)
+    for inputs, outputs, points in ((3, 3, 255), (15, 15, 255), (255, 255, 255), (0, 0, 0), (3, 3, 1)):
+        head = b"mft1" + struct.pack(">I4B", 0, inputs, outputs, points, 0)
+        yield f"{points} points in {inputs} dimensions", head + unity + straight * 6
+    yield "two billion steps", b"mpet" + struct.pack(">IHHI", 0, 3, 3, 2**31 - 1) + bytes(1000)
+    steps = struct.pack(">II", 16, 100) * 1000
+    yield "a thousand steps that are one", b"mpet" + struct.pack(">IHHI", 0, 3, 3, 1000) + steps
+    yield (
+        "curves that are the table itself",
+        b"mAB " + struct.pack(">IBBH5I", 0, 3, 3, 0, *[0] * 5) + bytes(99),
     )
 
 
@@ -370,4 +521,19 @@ def odd() -> Iterator[Case]:
     yield "text that turns the terminal red", saved("PNG", pnginfo=notes), USED
 
 
-KINDS = (no_images, ruins, headers, png_chunks, jpegs, tiffs, gifs, bmps, webps, chimeras, odd)
+KINDS = (
+    no_images,
+    ruins,
+    headers,
+    png_chunks,
+    jpegs,
+    tiffs,
+    gifs,
+    bmps,
+    webps,
+    heifs,
+    avifs,
+    profiles,
+    chimeras,
+    odd,
+)

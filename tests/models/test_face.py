@@ -9,7 +9,7 @@ from PIL import Image
 from skimage.data import brick, coffee, colorwheel, grass
 
 from models.crop import Box
-from models.face import face_box, find_faces
+from models.face import Face, face_box, find_faces
 
 MTCNN = json.loads((Path(__file__).parents[1] / "data" / "face_boxes_astronaut.json").read_text())["cases"]
 MTCNN_FACES = [case for case in MTCNN if case["boxes"]]
@@ -41,6 +41,11 @@ def pasted(photo: Image.Image, *places: tuple[int, int, int]) -> Image.Image:
     return scene
 
 
+def the_face(photo: Image.Image) -> Face:
+    (face,) = find_faces(photo)
+    return face
+
+
 def intersection_over_union(box: Box, other: list[float]) -> float:
     width = min(box.x1, other[2]) - max(box.x0, other[0])
     height = min(box.y1, other[3]) - max(box.y0, other[1])
@@ -54,7 +59,7 @@ def overlap(astronaut_image):
     def measure(index: int) -> float:
         case = MTCNN_FACES[index]
         photo = picture(case, astronaut_image)
-        (landmarks,) = find_faces(photo)
+        landmarks = the_face(photo).landmarks
         return intersection_over_union(face_box(landmarks, *photo.size), case["boxes"][0])
 
     return measure
@@ -81,9 +86,9 @@ def test_finds_nobody_in_things_and_textures(scene):
 @pytest.mark.parametrize("degrees", [-30, -20, -10, 10, 20, 30])
 def test_finds_a_tilted_face(degrees, astronaut_image):
     photo = turned(astronaut_image.crop((80, 0, 380, 300)), degrees)
-    (landmarks,) = find_faces(photo)
+    landmarks = the_face(photo).landmarks
     left_eye, right_eye = landmarks[33, :2], landmarks[263, :2]
-    (upright,) = find_faces(astronaut_image)
+    upright = the_face(astronaut_image).landmarks
     before = np.subtract(upright[263, :2], upright[33, :2])
     tilt = np.arctan2(*(right_eye - left_eye)[::-1]) - np.arctan2(*before[::-1])
 
@@ -92,11 +97,37 @@ def test_finds_a_tilted_face(degrees, astronaut_image):
 
 @pytest.mark.parametrize("height", [400, 160, 80, 60])
 def test_finds_a_small_face_in_a_large_photo(height, astronaut_image):
-    (landmarks,) = find_faces(pasted(astronaut_image, (900, 500, height)))
-    (alone,) = find_faces(astronaut_image)
+    landmarks = the_face(pasted(astronaut_image, (900, 500, height))).landmarks
+    alone = the_face(astronaut_image).landmarks
     expected = (alone[1, :2] - FACE[:2]) * height / (FACE[3] - FACE[1]) + (900, 500)
 
     assert landmarks[1, :2] == pytest.approx(expected, abs=height * 0.03)
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "place"),
+    [
+        ((12_000, 900), 800, (7200, 50)),
+        ((4000, 300), 267, (2400, 10)),
+        ((300, 4000), 267, (10, 3500)),
+        ((900, 9000), 500, (300, 1100)),
+        ((6000, 600), 300, (5600, 250)),
+        ((3000, 150), 150, (1500, 0)),
+        ((8000, 6000), 512, (4800, 1500)),
+    ],
+    ids=["panorama", "strip", "tall scan", "tall page", "banner", "thin strip", "large photo"],
+)
+def test_finds_a_face_in_a_photo_of_any_shape(size, side, place, astronaut_image):
+    photo = Image.new("RGB", size, "grey")
+    photo.paste(astronaut_image.resize((side, side), Image.Resampling.LANCZOS), place)
+    alone = the_face(astronaut_image).landmarks
+
+    found = (the_face(photo).landmarks[1, :2] - place) * 512 / side
+    assert found == pytest.approx(alone[1, :2], abs=8)
+
+
+def test_a_strip_too_thin_for_a_face_is_not_searched_for_long():
+    assert find_faces(Image.new("RGB", (200_000, 64))) == []
 
 
 @pytest.mark.parametrize("cut", [(170, 60, 280, 180), (180, 70, 275, 170), (190, 85, 265, 165)])
@@ -112,21 +143,21 @@ def test_finds_a_face_cut_by_the_border(cut, astronaut_image):
 def test_finds_every_face_once_the_largest_first(astronaut_image):
     photo = pasted(astronaut_image, (100, 200, 420), (1000, 100, 700))
 
-    assert [round(landmarks[1, 0] / photo.width, 1) for landmarks in find_faces(photo)] == [0.8, 0.2]
+    assert [round(face.landmarks[1, 0] / photo.width, 1) for face in find_faces(photo)] == [0.8, 0.2]
 
 
 def test_tells_faces_apart_that_touch(astronaut_image):
     photo = pasted(astronaut_image, (100, 200, 500), (541, 200, 500), (982, 180, 540))
 
-    columns = [round(landmarks[1, 0], -2) for landmarks in find_faces(photo)]
+    columns = [round(face.landmarks[1, 0], -2) for face in find_faces(photo)]
 
     assert columns[0] == 1200
     assert sorted(columns) == [300, 800, 1200]
 
 
 def test_landmarks_are_in_pixels_of_the_photo(astronaut_image):
-    (landmarks,) = find_faces(astronaut_image)
-    (twice,) = find_faces(astronaut_image.resize((1024, 1024)))
+    landmarks = the_face(astronaut_image).landmarks
+    twice = the_face(astronaut_image.resize((1024, 1024))).landmarks
 
     assert landmarks.shape == (478, 3)
     assert np.abs(twice - 2 * landmarks)[:, :2].max() < 4

@@ -1,9 +1,12 @@
+import shutil
 import struct
+import subprocess
 import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 from PIL import Image
@@ -11,6 +14,8 @@ from PIL import Image
 from models.bounds import Bounds
 from models.errors import ImageError
 from models.image import BOUNDS, check_image, load_image
+from tests.fuzz.images import portrait
+from tests.heif import QUARTER_TURN, SAMPLE, with_property
 
 
 def saved(image: Image.Image, path: Path, **options: Any) -> Path:
@@ -79,13 +84,112 @@ def test_refuses_thirty_two_bits_a_channel(tmp_path):
         check_image(path)
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tiff", ".gif"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif", ".bmp", ".tiff", ".gif"])
 def test_decodes_every_promised_format_to_rgb(suffix, astronaut_image, tmp_path):
     path = saved(astronaut_image.crop((0, 0, 301, 203)), tmp_path / f"image{suffix}")
     check_image(path)
-    image = load_image(path)
+    photo = load_image(path)
 
-    assert (image.mode, image.size) == ("RGB", (301, 203))
+    assert (photo.image.mode, photo.image.size, photo.notices) == ("RGB", (301, 203), ())
+
+
+def written(tmp_path: Path, content: bytes) -> Path:
+    path = tmp_path / "photo"
+    path.write_bytes(content)
+    return path
+
+
+def difference(image: Image.Image, other: Image.Image) -> float:
+    return float(np.abs(np.asarray(image).astype(int) - np.asarray(other)).mean())
+
+
+@pytest.mark.parametrize(
+    ("mirror", "expected"),
+    [
+        (None, None),
+        (b"\0", Image.Transpose.FLIP_TOP_BOTTOM),
+        (b"\1", Image.Transpose.FLIP_LEFT_RIGHT),
+    ],
+)
+def test_a_heic_is_turned_and_mirrored_once(mirror, expected, small_portrait, tmp_path):
+    content = with_property(SAMPLE, *QUARTER_TURN)
+    path = written(tmp_path, with_property(content, b"imir", mirror) if mirror else content)
+    check_image(path)
+    image = load_image(path).image
+
+    assert difference(image, small_portrait if expected is None else small_portrait.transpose(expected)) < 4
+
+
+def test_the_exif_of_a_heic_does_not_turn_it(small_portrait, tmp_path):
+    """Its own properties do; the EXIF says how the picture was before."""
+    lying = small_portrait.transpose(Image.Transpose.ROTATE_90)
+
+    assert difference(load_image(written(tmp_path, SAMPLE)).image, lying) < 4
+
+
+def test_a_heic_is_known_by_its_content_whichever_brand_comes_first(small_portrait, tmp_path):
+    content = SAMPLE.replace(b"ftypheic", b"ftypmif1")
+
+    assert load_image(written(tmp_path, content)).image.size == small_portrait.size
+
+
+def test_reads_what_heif_enc_makes(astronaut_image, tmp_path):
+    if not shutil.which("heif-enc"):
+        pytest.skip("heif-enc is not installed (Debian: apt-get install libheif-examples)")
+    source, path = saved(astronaut_image, tmp_path / "photo.png"), tmp_path / "photo.heic"
+    subprocess.run(["heif-enc", "-q", "90", source, "-o", path], check=True, capture_output=True)
+    check_image(path)
+
+    assert difference(load_image(path).image, astronaut_image) < 4
+
+
+@pytest.mark.parametrize(
+    ("orientation", "expected"),
+    [
+        (1, None),
+        (2, Image.Transpose.FLIP_LEFT_RIGHT),
+        (3, Image.Transpose.ROTATE_180),
+        (5, Image.Transpose.TRANSPOSE),
+        (6, Image.Transpose.ROTATE_270),
+    ],
+)
+def test_an_avif_is_turned_once(orientation, expected, small_portrait, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation  # Pillow writes it as the properties of the AVIF, too
+    path = saved(small_portrait, tmp_path / "photo.avif", exif=exif, quality=90)
+
+    image = load_image(path).image
+    assert difference(image, small_portrait if expected is None else small_portrait.transpose(expected)) < 4
+
+
+def test_grey_and_transparent_avifs_are_read(small_portrait, tmp_path):
+    grey = small_portrait.convert("L")
+    cut_out = small_portrait.convert("RGBA")
+    cut_out.paste((0, 0, 0, 0), (0, 0, 192, 30))
+
+    image = load_image(saved(grey, tmp_path / "grey.avif", quality=90)).image
+    assert difference(image, grey.convert("RGB")) < 4
+    image = load_image(saved(cut_out, tmp_path / "cut-out.avif", quality=90)).image
+    assert np.asarray(image)[:26].min() > 250
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_refuses_an_avif_or_a_heic_that_ends_early(share, small_portrait, tmp_path):
+    avif = saved(small_portrait, tmp_path / "photo.avif").read_bytes()
+    for content in (avif, SAMPLE):
+        with pytest.raises(ImageError, match=r"damaged|cannot be read as an image"):
+            check_image(written(tmp_path, content[: round(share * len(content))]))
+
+
+def test_a_film_in_the_same_kind_of_file_is_no_image(late_sound):
+    with pytest.raises(ImageError, match="cannot be read as an image") as refusal:
+        check_image(late_sound)
+    assert "HEIC, AVIF" in refusal.value.allowed
+
+
+@pytest.fixture
+def small_portrait():
+    return portrait()
 
 
 @pytest.mark.parametrize("read", [check_image, load_image])

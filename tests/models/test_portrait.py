@@ -1,11 +1,15 @@
+import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from skimage.data import camera
 
 from models.face import find_faces
+from models.image_decoder import decode
 from models.notices import Notice
 from models.params import GenerationParams
 from models.portrait import load_portrait
@@ -45,7 +49,8 @@ def test_cuts_out_the_face_in_the_requested_size(portrait):
 
 
 def test_landmarks_are_in_pixels_of_the_cut_out_image(portrait):
-    (again,) = find_faces(Image.fromarray(portrait.image))
+    (face,) = find_faces(Image.fromarray(portrait.image))
+    again = face.landmarks
     height_of_face = np.linalg.norm(again[10, :2] - again[152, :2])
 
     assert np.abs(again - portrait.landmarks)[:, :2].mean() < 0.01 * height_of_face
@@ -113,6 +118,7 @@ def test_of_several_faces_the_largest_speaks(astronaut_image, tmp_path):
         ("p.png", "RGB"),
         ("palette.png", "P"),
         ("p.webp", "RGB"),
+        ("p.avif", "RGB"),
         ("p.bmp", "RGB"),
         ("p.tiff", "RGB"),
         ("p.gif", "P"),
@@ -130,6 +136,79 @@ def test_reads_sixteen_bit_grey_at_its_brightness(suffix, astronaut_image, tmp_p
     path = saved(sixteen_bit(astronaut_image), tmp_path / f"16{suffix}")
 
     assert difference(load_portrait(path, PARAMS).image, grey.image) < 1
+
+
+@pytest.mark.parametrize("transparent", [0, 100, 255])
+def test_sixteen_bit_grey_with_a_transparent_tone_is_white_only_there(transparent, astronaut_image, tmp_path):
+    grey = np.asarray(astronaut_image.convert("L"))
+    path = saved(sixteen_bit(astronaut_image), tmp_path / "16.png", transparency=transparent * 257)
+    image, _ = decode(path, draft=False)
+
+    assert (np.asarray(image)[..., 0] == np.where(grey == transparent, 255, grey)).all()
+    assert load_portrait(path, PARAMS).landmarks is not None
+
+
+def bitmap(image: Image.Image, header: int, masks: tuple[int, ...], alpha: int = 0) -> bytes:
+    """A BMP of 32 bits a pixel that says where red, green, blue and alpha are."""
+    order = sorted(range(4), key=lambda channel: masks[channel])
+    bands = [*image.split(), Image.new("L", image.size, alpha)]
+    pixels = np.dstack([np.asarray(bands[channel]) for channel in order])[::-1].tobytes()
+    sizes = struct.pack("<IiiHHIIiiII", header, *image.size, 1, 32, 3, len(pixels), 2835, 2835, 0, 0)
+    told = (sizes + struct.pack("<4I", *masks)).ljust(header, b"\0")
+    start = 14 + header
+    return b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start) + told + pixels
+
+
+BGRA = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+RGBA = (0xFF, 0xFF00, 0xFF0000, 0xFF000000)
+
+
+@pytest.mark.parametrize("masks", [BGRA, RGBA], ids=["BGRA", "RGBA"])
+@pytest.mark.parametrize("header", [56, 108, 124])
+def test_a_bmp_whose_alpha_is_0_everywhere_is_opaque(header, masks, astronaut_image, portrait, tmp_path):
+    path = tmp_path / "clipboard.bmp"
+    path.write_bytes(bitmap(astronaut_image, header, masks))
+
+    assert difference(load_portrait(path, PARAMS).image, portrait.image) == 0
+
+
+def test_a_bmp_with_some_alpha_is_transparent_where_it_says(astronaut_image, portrait, tmp_path):
+    path = tmp_path / "pale.bmp"
+    path.write_bytes(bitmap(astronaut_image, 108, BGRA, alpha=128))
+    image = load_portrait(path, PARAMS).image
+
+    assert image.mean() == pytest.approx((portrait.image.mean() + 255) / 2, abs=2)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tiff", ".avif"])
+@pytest.mark.parametrize("exif", [None, {}, {0x0112: 1}], ids=["no EXIF", "EXIF", "EXIF says upright"])
+def test_xmp_does_not_turn_the_photo(exif, suffix, orientation, astronaut_image, tmp_path):
+    """Browsers do not follow it."""
+    path = tmp_path / f"photo{suffix}"
+    options: dict[str, Any] = {}
+    if exif is not None:
+        options["exif"] = Image.Exif()
+        options["exif"].update({0x010F: "a camera", 0x011A: 300.0, 0x0128: 2, **exif})
+    picture = astronaut_image.crop((0, 0, 300, 200))
+    if suffix == ".png":
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp(orientation).decode())
+    elif suffix == ".tiff":
+        options["tiffinfo"] = {700: xmp(orientation)}
+    else:
+        options["xmp"] = xmp(orientation)
+    image, _ = decode(saved(picture, path, **options), draft=False)
+
+    assert difference(np.asarray(image), np.asarray(picture)) < 8
+
+
+def xmp(orientation: int) -> bytes:
+    name = "http://ns.adobe.com/tiff/1.0/"
+    description = f'<rdf:Description xmlns:tiff="{name}" tiff:Orientation="{orientation}"/>'
+    syntax = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+    graph = f'<rdf:RDF xmlns:rdf="{syntax}">{description}</rdf:RDF>'
+    return f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{graph}</x:xmpmeta>'.encode()
 
 
 def test_judges_by_content_not_by_name(astronaut_image, portrait, tmp_path):
@@ -177,3 +256,35 @@ def test_a_single_pixel_is_an_image_without_a_face(tmp_path):
 
     assert portrait.landmarks is None
     assert (portrait.image == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_lying_photo_is_turned_and_the_task_says_how(degrees, astronaut_image, portrait, tmp_path):
+    path = saved(astronaut_image.rotate(degrees), tmp_path / "lying.png")
+    turned = load_portrait(path, PARAMS)
+
+    assert turned.notices == (Notice.of("photo_turned", degrees=degrees),)
+    assert difference(turned.image, portrait.image) == 0
+
+
+def test_a_mask_over_the_mouth_is_a_warning_and_the_portrait_is_made(astronaut_image, tmp_path):
+    masked = astronaut_image.copy()
+    masked.paste((150, 190, 220), (180, 135, 275, 195))
+    portrait = load_portrait(saved(masked, tmp_path / "mask.png"), PARAMS)
+
+    assert portrait.notices == (Notice.of("mouth_covered"),)
+    assert portrait.landmarks is not None
+
+
+def test_a_profile_is_a_warning_and_the_portrait_is_made(tmp_path):
+    portrait = load_portrait(saved(Image.fromarray(camera()), tmp_path / "profile.png"), PARAMS)
+
+    assert portrait.notices == (Notice.of("face_turned_away"),)
+    assert portrait.landmarks is not None
+
+
+def test_what_the_decoder_noticed_is_passed_on(astronaut_image, tmp_path):
+    path = saved(astronaut_image, tmp_path / "photo.jpg")
+    path.write_bytes(path.read_bytes()[:-1])
+
+    assert [notice.code for notice in load_portrait(path, PARAMS).notices] == ["image_incomplete"]

@@ -119,7 +119,7 @@ def test_a_blink_changes_the_eyes_and_nothing_else(smiling: Puppet) -> None:
 
 def test_nobody_blinks_through_dark_glasses(astronaut_image: Image.Image, tmp_path: Path) -> None:
     image = astronaut_image.copy()
-    face = find_faces(image)[0]
+    face = find_faces(image)[0].landmarks
     for left, right in ((33, 133), (362, 263)):
         x, y = face[[left, right], :2].mean(axis=0)
         ImageDraw.Draw(image).ellipse((x - 17, y - 13, x + 17, y + 13), fill=(25, 25, 30))
