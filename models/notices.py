@@ -116,6 +116,9 @@ CATALOGUE: Mapping[str, Template] = {
     "no_face": Template(
         "no face was found: the centred square of the image was used, and all of it counts as face"
     ),
+    "face_box_estimated": Template(
+        "EchoMimic's own face detector did not find the face; another one did, whose crop differs a little"
+    ),
     "several_faces": Template("{count} faces were found; the largest one speaks"),
     "stretched": Template(
         "the square crop was stretched to {width}×{height}; equal width and height keep its proportions"

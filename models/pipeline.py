@@ -15,7 +15,7 @@ from models.engine import Control, Engine, Scene
 from models.errors import AudioError, Cancelled, ParameterError
 from models.notices import Notice
 from models.params import LIMITS, GenerationParams
-from models.portrait import Portrait, load_portrait
+from models.portrait import FaceDetector, Portrait, load_portrait
 from models.progress import Progress, Stage
 from models.speech import SAMPLE_RATE, Speech, load_speech
 from models.video import VideoFormat, VideoWriter, open_video
@@ -56,7 +56,7 @@ def generate_video(
     """
     report = _Reporter(on_progress)
     report(stage=Stage.PREPARING)
-    material = _prepare(reference_image, audio_file, output.parent, params, should_stop)
+    material = _prepare(reference_image, audio_file, output.parent, params, engine.face_detector, should_stop)
     report(
         stage=Stage.GENERATING,
         fraction=PREPARED,
@@ -107,13 +107,14 @@ def _prepare(
     audio_file: Path,
     folder: Path,
     params: GenerationParams,
+    face_detector: FaceDetector | None,
     should_stop: Callable[[], bool],
 ) -> _Material:
     least = LIMITS.length.least
     if params.length < least:
         raise ParameterError("length_too_short", field="length", length=params.length, least=least)
     _stop_if_asked(should_stop)
-    portrait = load_portrait(reference_image, params)
+    portrait = load_portrait(reference_image, params, face_detector)
     speech = load_speech(audio_file, should_stop, folder)
     frame_count = _frame_count(speech, params)
     cut = _cut_notices(speech, params)

@@ -1,16 +1,20 @@
 """From an image to the square crop, face mask and landmarks that an engine works on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from models.crop import Box, crop_square, mask_box
 from models.face import face_box, find_faces
 from models.image import load_image
 from models.notices import Notice
 from models.params import GenerationParams
+
+# Finds the face to cut out of an RGB photo; None if it finds none.
+FaceDetector = Callable[[Image.Image], Box | None]
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,15 @@ class Portrait:
     notices: tuple[Notice, ...] = ()
 
 
-def load_portrait(path: Path, params: GenerationParams) -> Portrait:
+def load_portrait(
+    path: Path, params: GenerationParams, face_detector: FaceDetector | None = None
+) -> Portrait:
     """Read the image and cut out the face that will speak, which is the largest.
 
     Args:
         path: the image, whatever its name.
         params: `width`, `height`, `facecrop_dilation_ratio` and `facemask_dilation_ratio` are used.
+        face_detector: what crop and mask follow; without one, or if it finds none, the landmarks.
 
     Raises:
         ImageError: see `models.image.load_image`.
@@ -45,14 +52,18 @@ def load_portrait(path: Path, params: GenerationParams) -> Portrait:
     photo = load_image(path)
     faces = find_faces(photo)
     whole = Box(0, 0, photo.width, photo.height)
-    face = face_box(faces[0], photo.width, photo.height) if faces else whole
+    detected = face_detector(photo) if face_detector else None
+    face = detected or (face_box(faces[0], photo.width, photo.height) if faces else whole)
     square = crop_square(face, params.facecrop_dilation_ratio, photo.width, photo.height)
     mask = mask_box(face, params.facemask_dilation_ratio, photo.width, photo.height)
     return Portrait(
         image=_resized(np.asarray(photo.crop((square.x0, square.y0, square.x1, square.y1))), params),
         mask=_resized(mask_pixels(mask.relative_to(square), square.width), params),
         landmarks=_moved(faces[0], square, params) if faces else None,
-        notices=tuple(_notices(len(faces), params)),
+        notices=(
+            *_face_notices(len(faces), detected is not None, face_detector is not None),
+            *_size_notices(params),
+        ),
     )
 
 
@@ -76,10 +87,15 @@ def _moved(landmarks: np.ndarray, square: Box, params: GenerationParams) -> np.n
     return ((landmarks - [square.x0, square.y0, 0]) * scale).astype(np.float32)
 
 
-def _notices(face_count: int, params: GenerationParams) -> Iterator[Notice]:
-    if face_count == 0:
+def _face_notices(count: int, detected: bool, expected: bool) -> Iterator[Notice]:
+    if count == 0 and not detected:
         yield Notice.of("no_face")
-    if face_count > 1:
-        yield Notice.of("several_faces", count=face_count)
+    if count > 0 and expected and not detected:
+        yield Notice.of("face_box_estimated")
+    if count > 1:
+        yield Notice.of("several_faces", count=count)
+
+
+def _size_notices(params: GenerationParams) -> Iterator[Notice]:
     if params.width != params.height:
         yield Notice.of("stretched", width=params.width, height=params.height)

@@ -3,5 +3,5 @@
 Written by `python -m tests.code_version --record`.
 """
 
-CODE_VERSION = 9
-SOURCES = "5cd29026ae84c990"
+CODE_VERSION = 10
+SOURCES = "35159c0c7881471e"
