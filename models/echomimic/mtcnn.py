@@ -80,6 +80,21 @@ class Faces:
         return Faces(self.boxes[chosen], self.probabilities[chosen], self.edges[chosen])
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute in the calling thread alone.
+
+    Several threads meet after each layer of each tile, and wait by spinning: where another program has the
+    other core, a search took 25 times as long as with one thread.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class Mtcnn:
     """The detector. It computes on the CPU, so that a photo has the same box on every machine.
 
@@ -102,12 +117,9 @@ class Mtcnn:
         return Box(*largest.round().int().tolist())
 
     @torch.inference_mode()
+    @_one_thread()
     def find(self, photo: Image.Image) -> Faces:
         """All faces in an RGB photo."""
-        with _one_thread():
-            return self._find(photo)
-
-    def _find(self, photo: Image.Image) -> Faces:
         pixels = _Pixels(photo)
         proposed = self._propose(pixels)
 
@@ -142,21 +154,6 @@ class Mtcnn:
             # One pixel further than it lies, and rounded towards the upper left, as facenet-pytorch does.
             low, high = (((corners + step).float() / scale).floor() for step in (1, PROPOSAL_SIDE))
             yield Faces.of(torch.cat([low, high], dim=1), answers[:, places[:, 0], places[:, 1]].T)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute in the calling thread alone.
-
-    Several threads meet after each layer of each tile, and wait by spinning: where another program has the
-    other core, a search took 25 times as long as with one thread.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Pixels:
@@ -199,26 +196,20 @@ def _judged(network: nn.Module, side: int, boxes: Tensor, pixels: _Pixels) -> Fa
     right, bottom = right.clamp(max=pixels.width), bottom.clamp(max=pixels.height)
     seen = ((right > left) & (bottom > top)).nonzero()[:, 0]
     columns, rows = _cells(right - left, side, left), _cells(bottom - top, side, top)
-    batches = seen.split(BATCH) if len(seen) else ()
-    return Faces.joined(
-        [
-            Faces.of(
-                boxes[batch],
-                network(torch.stack([pixels.means(columns[index], rows[index]) for index in batch]))[
-                    ..., 0, 0
-                ],
-            )
-            for batch in batches
-        ]
-    )
+
+    def judge(batch: Tensor) -> Faces:
+        images = torch.stack([pixels.means(columns[index], rows[index]) for index in batch])
+        return Faces.of(boxes[batch], network(images)[..., 0, 0])
+
+    return Faces.joined([judge(batch) for batch in seen.split(BATCH) if len(batch)])
 
 
 def _cells(length: Tensor | int, count: int, start: Tensor | int = 0) -> Tensor:
-    """A row of pixels divided into cells, each as wide as needed to cover its share: ends, [..., 2, count].
+    """Where the cells of a row of pixels begin and end, int64 [..., 2, count]; neighbours may share a pixel.
 
     Args:
         length: of the row, [...].
-        count: of the cells; neighbours share a pixel if it does not divide the length.
+        count: of the cells.
         start: of the row, [...].
     """
     length, start = (torch.as_tensor(number)[..., None] for number in (length, start))
@@ -250,8 +241,8 @@ def _moved(faces: Faces, *, inclusive: bool) -> Tensor:
 
     Args:
         faces: [n].
-        inclusive: whether a box is one pixel larger than its edges say, which they are to facenet-pytorch
-            after the first network.
+        inclusive: whether the last row and column belong to a box, as facenet-pytorch has it after the first
+            network.
     """
     sizes = _sizes(faces.boxes) + int(inclusive)
     return faces.boxes + faces.edges * sizes.repeat(1, 2)
@@ -271,7 +262,7 @@ def _distinct(faces: Faces, most: float, *, of_smaller: bool = False) -> Faces:
     Args:
         faces: of these, at most `MOST_PROPOSALS` are considered.
         most: of what two boxes cover together, or of the smaller one.
-        of_smaller: whether it is a share of the smaller one, with edges that are `inclusive`.
+        of_smaller: whether `most` is a share of the smaller one, and the boxes are inclusive.
     """
     boxes, extra = faces.boxes.numpy(), int(of_smaller)
     areas = (boxes[:, 2:] - boxes[:, :2] + extra).prod(axis=1)
