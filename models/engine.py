@@ -8,7 +8,7 @@ import numpy as np
 
 from models.errors import Cancelled
 from models.params import GenerationParams
-from models.portrait import Portrait
+from models.portrait import FaceDetector, Portrait
 from models.speech import Speech
 
 
@@ -52,6 +52,11 @@ class Engine(Protocol):
 
     name: str  # as reported in the task: "preview" or "echomimic"
     device: str  # as torch spells it: "cpu", "cuda:0"
+
+    @property
+    def face_detector(self) -> FaceDetector | None:
+        """By which its portraits are cropped; None: by their landmarks."""
+        ...
 
     def frames(self, scene: Scene, control: Control) -> Iterator[np.ndarray]:
         """Yield exactly `scene.frame_count` frames, in order, in blocks.

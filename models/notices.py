@@ -122,6 +122,9 @@ CATALOGUE: Mapping[str, Template] = {
     "photo_turned": Template(
         "no upright face was found in the photo as it is; turned clockwise by {degrees}°, it shows one"
     ),
+    "face_box_estimated": Template(
+        "EchoMimic's own face detector did not find the face; another one did, whose crop differs a little"
+    ),
     "several_faces": Template("{count} faces were found; the largest one speaks"),
     "face_turned_away": Template(
         "the face looks too far to the side; the video will look better with a face seen from the front"

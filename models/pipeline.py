@@ -18,7 +18,7 @@ from models.frame_rate import EXCESS, as_number, frames_covering
 from models.label import Label
 from models.notices import Notice
 from models.params import LIMITS, GenerationParams
-from models.portrait import Portrait, load_portrait
+from models.portrait import FaceDetector, Portrait, load_portrait
 from models.progress import Progress, Stage
 from models.provenance import UNKNOWN, Provenance
 from models.speech import Speech, load_speech
@@ -65,7 +65,7 @@ def generate_video(
     report = _Reporter(on_progress)
     report(stage=Stage.PREPARING)
     with whole_wav(audio_file, output.parent) as audio:
-        material = _prepare(reference_image, audio, output.parent, params, should_stop)
+        material = _prepare(reference_image, audio, output.parent, params, engine.face_detector, should_stop)
         _make(engine, material, output, provenance, report, should_stop)
 
 
@@ -132,13 +132,14 @@ def _prepare(
     audio: WholeWav,
     folder: Path,
     params: GenerationParams,
+    face_detector: FaceDetector | None,
     should_stop: Callable[[], bool],
 ) -> _Material:
     least = LIMITS.length.least
     if params.length < least:
         raise ParameterError("length_too_short", field="length", length=params.length, least=least)
     _stop_if_asked(should_stop)
-    portrait = load_portrait(reference_image, params)
+    portrait = load_portrait(reference_image, params, face_detector)
     speech = load_speech(audio.path, should_stop, folder)
     frame_count = _frame_count(speech, params)
     mute = () if has_voice(speech.samples, should_stop) else (Notice.of("no_voice"),)

@@ -1,10 +1,11 @@
 """From an image to the square crop, face mask and landmarks that an engine works on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from models.crop import Box, crop_square, mask_box
 from models.face import face_box
@@ -13,6 +14,9 @@ from models.notices import Notice
 from models.params import GenerationParams
 from models.upright import UprightPhoto, turn_upright
 from models.visibility import is_turned_away, mouth_is_covered
+
+# Finds the face to cut out of an RGB photo; None if it finds none.
+FaceDetector = Callable[[Image.Image], Box | None]
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,15 @@ class Portrait:
     notices: tuple[Notice, ...] = ()
 
 
-def load_portrait(path: Path, params: GenerationParams) -> Portrait:
+def load_portrait(
+    path: Path, params: GenerationParams, face_detector: FaceDetector | None = None
+) -> Portrait:
     """Read the image, turn it upright if need be, and cut out the face that will speak, which is the largest.
 
     Args:
         path: the image, whatever its name.
         params: `width`, `height`, `facecrop_dilation_ratio` and `facemask_dilation_ratio` are used.
+        face_detector: what crop and mask follow; without one, or if it finds none, the landmarks.
 
     Raises:
         ImageError: see `models.image.load_image`.
@@ -48,14 +55,20 @@ def load_portrait(path: Path, params: GenerationParams) -> Portrait:
     photo = turn_upright(loaded.image)
     width, height = photo.image.size
     landmarks = photo.faces[0].landmarks if photo.faces else None
-    face = Box(0, 0, width, height) if landmarks is None else face_box(landmarks, width, height)
+    estimated = Box(0, 0, width, height) if landmarks is None else face_box(landmarks, width, height)
+    detected = face_detector(photo.image) if face_detector else None
+    face = detected or estimated
     square = crop_square(face, params.facecrop_dilation_ratio, width, height)
     mask = mask_box(face, params.facemask_dilation_ratio, width, height)
     return Portrait(
         image=_resized(np.asarray(photo.image.crop((square.x0, square.y0, square.x1, square.y1))), params),
         mask=_resized(mask_pixels(mask.relative_to(square), square.width), params),
         landmarks=None if landmarks is None else _moved(landmarks, square, params),
-        notices=(*loaded.notices, *_notices(photo, params)),
+        notices=(
+            *loaded.notices,
+            *_box_notices(len(photo.faces), detected is not None, face_detector is not None),
+            *_notices(photo, params),
+        ),
     )
 
 
@@ -79,11 +92,16 @@ def _moved(landmarks: np.ndarray, square: Box, params: GenerationParams) -> np.n
     return ((landmarks - [square.x0, square.y0, 0]) * scale).astype(np.float32)
 
 
+def _box_notices(count: int, detected: bool, expected: bool) -> Iterator[Notice]:
+    if count == 0 and not detected:
+        yield Notice.of("no_face")
+    if count > 0 and expected and not detected:
+        yield Notice.of("face_box_estimated")
+
+
 def _notices(photo: UprightPhoto, params: GenerationParams) -> Iterator[Notice]:
     if photo.turned:
         yield Notice.of("photo_turned", degrees=photo.turned)
-    if not photo.faces:
-        yield Notice.of("no_face")
     if len(photo.faces) > 1:
         yield Notice.of("several_faces", count=len(photo.faces))
     if photo.faces and is_turned_away(photo.faces[0]):

@@ -15,6 +15,7 @@ import torch
 
 from models.echomimic.compiled import compile_networks
 from models.echomimic.memory import ran_out, too_large
+from models.echomimic.mtcnn import Mtcnn
 from models.echomimic.networks.build import Networks
 from models.echomimic.networks.config import OFFICIAL, Architecture
 from models.echomimic.pipeline import Pipeline, check
@@ -33,7 +34,11 @@ DTYPES: dict[Precision, torch.dtype] = {
 
 
 class EchoMimicEngine:
-    """Makes a portrait speak by diffusion; takes the arguments of `Pipeline`."""
+    """Makes a portrait speak by diffusion; takes the arguments of `Pipeline`.
+
+    Raises:
+        CheckpointError: the face detector's weights are missing.
+    """
 
     name = "echomimic"
 
@@ -41,6 +46,7 @@ class EchoMimicEngine:
         self._pipeline = Pipeline(networks, architecture, low_memory=low_memory)
         device = self._pipeline.device
         self.device = str(device)
+        self.face_detector = Mtcnn()
         # Allocated now: the device check must not fail because a task has taken all the memory.
         self._probe = torch.zeros(1, device=device)
         self._side_stream = torch.cuda.Stream(device) if device.type == "cuda" else None

@@ -8,6 +8,7 @@ import numpy as np
 
 from models.engine import Control, Scene
 from models.errors import ImageError
+from models.portrait import FaceDetector
 from models.preview.acting import act
 from models.preview.puppet import Puppet
 from models.speech import SAMPLE_RATE
@@ -22,6 +23,7 @@ class PreviewEngine:
 
     name = "preview"
     device = "cpu"
+    face_detector: FaceDetector | None = None
 
     def __init__(self) -> None:
         # One thread draws a picture this small faster than OpenCV's pool (7.8 against 9.0 ms a frame at

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from models.echomimic.weights.layout import missing
 from models.echomimic.weights.variants import DEFAULTS
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 AUTO = "auto"  # instead of a name: the best engine that is deployed
 
-# The detector that finds the face around which a portrait is cropped.
-FaceDetector = Literal["mediapipe"]
-
 logger = logging.getLogger("ray.serve")
 
 
@@ -33,7 +30,6 @@ class RegisteredEngine:
     Attributes:
         name: by which settings, requests and tasks refer to it.
         deployment: name of its Serve deployment.
-        face_detector: how its portraits are cropped.
         load: makes the engine, in the process of a replica.
         default_params: the values for what a request leaves out.
         obstacle: why the engine cannot run on this machine; None if it can. Clients can read it, so it must
@@ -44,7 +40,6 @@ class RegisteredEngine:
 
     name: str
     deployment: str
-    face_detector: FaceDetector
     load: "Callable[[Settings], Engine]"
     default_params: Callable[[Settings], GenerationParams] = lambda _settings: GenerationParams()
     obstacle: Callable[[Settings], str | None] = lambda _settings: None
@@ -82,8 +77,9 @@ def _echomimic_obstacle(settings: Settings) -> str | None:
         names = ", ".join(absent)
         command = "make weights" if chosen.variant == "acc" else f"make weights VARIANT={chosen.variant}"
         return f"weights are missing in weights_dir ({names}); '{command}' downloads them"
-    if find_spec("torch") is None:
-        return "torch is not installed; 'make weights' installs what EchoMimic needs"
+    for library in ("torch", "mtcnn"):
+        if find_spec(library) is None:
+            return f"{library} is not installed; 'make weights' installs what EchoMimic needs"
     return None
 
 
@@ -94,7 +90,6 @@ ENGINES: Mapping[str, RegisteredEngine] = {
         RegisteredEngine(
             name="echomimic",
             deployment="EchoMimic",
-            face_detector="mediapipe",
             load=_load_echomimic,
             default_params=lambda settings: DEFAULTS[settings.echomimic.variant],
             obstacle=_echomimic_obstacle,
@@ -102,7 +97,6 @@ ENGINES: Mapping[str, RegisteredEngine] = {
         RegisteredEngine(
             name="preview",
             deployment="Preview",
-            face_detector="mediapipe",
             load=_load_preview,
             always_deployed=True,
         ),

@@ -3,5 +3,5 @@
 Written by `python -m tests.code_version --record`.
 """
 
-CODE_VERSION = 14
-SOURCES = "2334a3a0285b1fdc"
+CODE_VERSION = 15
+SOURCES = "79844a40b3931b75"

@@ -1,8 +1,5 @@
-import json
 from functools import cache
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,26 +7,10 @@ from skimage.data import brick, coffee, colorwheel, grass
 
 from models.crop import Box
 from models.face import Face, face_box, find_faces
+from tests.models.face_boxes import ASTRONAUT, photo, turned
 
-MTCNN = json.loads((Path(__file__).parents[1] / "data" / "face_boxes_astronaut.json").read_text())["cases"]
-MTCNN_FACES = [case for case in MTCNN if case["boxes"]]
+MTCNN_FACES = [case for case in ASTRONAUT if case["boxes"]]
 FACE = (150, 40, 300, 210)  # the astronaut's head in her photo
-
-
-def picture(case: dict, photo: Image.Image) -> Image.Image:
-    """The photo cropped, flipped, scaled and turned as the file of boxes says."""
-    x, y, width, height = case["crop_xywh"]
-    pixels = np.asarray(photo)[y : y + height, x : x + width]
-    pixels = np.ascontiguousarray(pixels[:, ::-1] if case["flip"] else pixels)
-    pixels = cv2.resize(pixels, None, fx=case["scale"], fy=case["scale"], interpolation=cv2.INTER_LINEAR)
-    return turned(Image.fromarray(pixels), case["rotate_deg"])
-
-
-def turned(photo: Image.Image, degrees: float) -> Image.Image:
-    turn = cv2.getRotationMatrix2D((photo.width / 2, photo.height / 2), degrees, 1)
-    return Image.fromarray(
-        cv2.warpAffine(np.asarray(photo), turn, photo.size, borderMode=cv2.BORDER_REPLICATE)
-    )
 
 
 def pasted(photo: Image.Image, *places: tuple[int, int, int]) -> Image.Image:
@@ -54,13 +35,13 @@ def intersection_over_union(box: Box, other: list[float]) -> float:
 
 
 @pytest.fixture(scope="module")
-def overlap(astronaut_image):
+def overlap():
     @cache
     def measure(index: int) -> float:
         case = MTCNN_FACES[index]
-        photo = picture(case, astronaut_image)
-        landmarks = the_face(photo).landmarks
-        return intersection_over_union(face_box(landmarks, *photo.size), case["boxes"][0])
+        picture = photo(case)
+        landmarks = the_face(picture).landmarks
+        return intersection_over_union(face_box(landmarks, *picture.size), case["boxes"][0])
 
     return measure
 

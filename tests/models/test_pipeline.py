@@ -12,6 +12,7 @@ from models.engine import Control, Scene
 from models.errors import AudioError, Cancelled, EncodingError, ImageError, ParameterError
 from models.params import LIMITS, GenerationParams
 from models.pipeline import generate_video
+from models.portrait import FaceDetector
 from models.progress import Progress, Stage
 from models.speech import SAMPLE_RATE, Speech
 from models.video import VideoWriter
@@ -26,6 +27,7 @@ class FadingEngine:
 
     name: str = "fading"
     device: str = "cpu"
+    face_detector: FaceDetector | None = None
     block: int = 5
     blocks_made: int = 0
     before_block: Callable[[int], None] = lambda number: None

@@ -8,6 +8,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from skimage.data import camera
 
+from models.crop import Box
 from models.face import find_faces
 from models.image_decoder import decode
 from models.notices import Notice
@@ -108,6 +109,50 @@ def test_of_several_faces_the_largest_speaks(astronaut_image, tmp_path):
     assert (
         portrait.landmarks[33, 1] > portrait.landmarks[263, 1]
     )  # only the larger one is mirrored: its other eye is lower
+
+
+def test_crop_and_mask_follow_the_detector_that_is_given(astronaut_file, astronaut_image):
+    params = GenerationParams(width=90, height=90, facecrop_dilation_ratio=0.0, facemask_dilation_ratio=0.0)
+    portrait = load_portrait(astronaut_file, params, lambda _photo: Box(300, 20, 390, 140))
+
+    assert difference(portrait.image, np.asarray(astronaut_image)[35:125, 300:390]) == 0
+    assert (portrait.mask == 255).all()
+    assert portrait.landmarks[1, 0] < 0  # of the face, which is elsewhere
+    assert portrait.notices == ()
+
+
+def test_a_face_that_the_detector_misses_is_cropped_by_its_landmarks(astronaut_file, portrait):
+    missed = load_portrait(astronaut_file, PARAMS, lambda _photo: None)
+
+    assert difference(missed.image, portrait.image) == difference(missed.mask, portrait.mask) == 0
+    assert missed.notices == (Notice.of("face_box_estimated"),)
+
+
+def test_a_face_that_only_the_detector_finds_is_a_face(nobody_image, tmp_path):
+    path = saved(nobody_image, tmp_path / "nobody.png")
+    portrait = load_portrait(path, PARAMS, lambda _photo: Box(60, 60, 100, 100))
+
+    assert portrait.landmarks is None
+    assert not portrait.mask.all()
+    assert portrait.notices == ()
+
+
+def test_a_photo_in_which_neither_finds_a_face_has_one_notice(nobody_image, tmp_path):
+    path = saved(nobody_image, tmp_path / "nobody.png")
+
+    assert load_portrait(path, PARAMS, lambda _photo: None).notices == (Notice.of("no_face"),)
+
+
+@pytest.mark.parametrize("orientation", [6, 8])
+def test_the_detector_is_given_the_photo_upright(orientation, astronaut_image, tmp_path):
+    undo = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(astronaut_image.transpose(undo[orientation]), tmp_path / "turned.png", exif=exif)
+    seen: list[Image.Image] = []
+    load_portrait(path, PARAMS, seen.append)
+
+    assert difference(np.asarray(seen[0]), np.asarray(astronaut_image)) == 0
 
 
 @pytest.mark.parametrize(

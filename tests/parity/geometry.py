@@ -43,7 +43,7 @@ def _portrait(bench: Bench, name: str, case: Facts) -> Iterator[AnyRow]:
 
     width, height = case["image_wh"]
     photo = picture(width, height, bench.rules.salt + "geom")
-    image = _resized(_cut(photo, square), case)
+    image, mask = cut_out(photo, face, case)
     yield compare(f"{name} image", zlib.crc32(image.tobytes()), case["final_image_crc32"])
     yield compare(f"{name} image mean", image.mean((0, 1)), case["final_image_mean"], 1e-6)
 
@@ -53,7 +53,23 @@ def _portrait(bench: Bench, name: str, case: Facts) -> Iterator[AnyRow]:
         return
     box = mask_box(face, case["facemusk_dilation_ratio"], *case["image_wh"])
     yield compare(f"{name} mask box", _edges(box), case["mask_crop"]["in_mask_bbox"])
-    yield from _mask(name, _resized(_cut(_filled(box, case), square), case), case)
+    yield from _mask(name, mask, case)
+
+
+def cut_out(photo: np.ndarray, face: Box, case: Facts) -> tuple[np.ndarray, np.ndarray]:
+    """The portrait and its mask, as the authors' script cuts them out around a face box.
+
+    Args:
+        photo: uint8 RGB [height, width, 3].
+        face: within the photo, and away from its border.
+        case: `W` and `H` of the video, and the dilation ratios.
+    """
+    height, width = photo.shape[:2]
+    square = crop_square(face, case["facecrop_dilation_ratio"], width, height)
+    filled = np.zeros((height, width), np.uint8)
+    box = mask_box(face, case["facemusk_dilation_ratio"], width, height)
+    filled[box.y0 : box.y1, box.x0 : box.x1] = 255
+    return _resized(_cut(photo, square), case), _resized(_cut(filled, square), case)
 
 
 def _mask(name: str, mask: np.ndarray, case: Facts) -> Iterator[AnyRow]:
@@ -61,13 +77,6 @@ def _mask(name: str, mask: np.ndarray, case: Facts) -> Iterator[AnyRow]:
     yield compare(f"{name} mask sum", mask.sum(dtype=np.int64), case["final_mask_sum"])
     yield compare(f"{name} mask above 0", _bounds(mask > 0), case["final_mask_bbox_gt0"])
     yield compare(f"{name} mask at 255", _bounds(mask == 255), case["final_mask_bbox_eq255"])
-
-
-def _filled(box: Box, case: Facts) -> np.ndarray:
-    width, height = case["image_wh"]
-    mask = np.zeros((height, width), np.uint8)
-    mask[box.y0 : box.y1, box.x0 : box.x1] = 255
-    return mask
 
 
 def _cut(image: np.ndarray, square: Box) -> np.ndarray:

@@ -24,6 +24,7 @@ NO_GOLDENS = {
     "tools.py": "the authors' rules as code; `weights_probe` compares ours with what they made",
     "mutation_sensitivity.json": "how far mistakes move a golden; the tests make those mistakes",
 }
+IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tiff")
 SUFFIXES = (".json", ".npz")
 
 
@@ -60,6 +61,8 @@ def golden(bench: Bench, stem: str) -> Iterator[AnyRow]:
 def _other(name: str) -> AnyRow:
     if name in NO_GOLDENS:
         return LeftOut(name, NO_GOLDENS[name])
+    if name.endswith(IMAGES):
+        return LeftOut(name, "a photo that goldens were made from")
     if name.endswith(".wav"):
         return LeftOut(name, "a signal that goldens were made from")
     return Broken(name, "not a file this command knows")

@@ -8,14 +8,16 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.rules import box_mask, picture
+from models.crop import Box
 from models.echomimic.latents import decode, encode
+from models.echomimic.mtcnn import Mtcnn
 from models.echomimic.networks.config import OFFICIAL, TINY
 from models.echomimic.pipeline import condition
 from models.echomimic.sampler import Conditioning, Step, denoising_steps, prepare_latents, schedule
 from models.echomimic.windows import windows
 from models.engine import Scene
 from models.params import GenerationParams
-from models.portrait import Portrait
+from models.portrait import Portrait, load_portrait
 from models.speech import Speech
 from tests.parity.bench import Arrays, Bench, Facts, read_wav
 from tests.parity.rows import AnyRow, Broken, LeftOut, compare
@@ -24,6 +26,12 @@ LATENTS = 2e-5  # of the portrait
 VIDEO = 1e-4
 DECODE_BATCH = 4
 WINDOW_BATCH = 2  # so that several windows in a forward pass are compared as well
+
+# The authors' names of two parameters, and ours.
+RATIOS = {
+    "facecrop_dilation_ratio": "facecrop_dilation_ratio",
+    "facemusk_dilation_ratio": "facemask_dilation_ratio",
+}
 
 POSE = "the pose pipelines are not part of this engine yet"
 SUM = "at cfg <= 1 the authors' base pipeline adds overlapping windows without dividing"
@@ -40,6 +48,7 @@ def rows(bench: Bench, stem: str) -> Iterator[AnyRow]:
     except LookupError as error:
         yield Broken(f"{stem} signal", str(error))
         return
+    yield from _cut_out(bench, stem, task)
     yield from _prepared(stem, task)
     if facts["pipeline"] == "base" and facts["cfg"] <= 1:
         yield LeftOut(f"{stem} steps, latents and video", SUM)
@@ -61,16 +70,23 @@ class _Task:
         full = facts.get("config") == "full"
         networks, architecture = (bench.official, OFFICIAL) if full else (bench.tiny, TINY)
         self.networks, self.facts, self.arrays = networks, facts, arrays
-        self.image = _image(bench, facts, arrays)
         self.params = _params(facts)
-        portrait = Portrait(self.image, _mask(facts, arrays), landmarks=None)
-        scene = Scene(portrait, Speech(_pcm(bench, facts)), self.params, facts["L"])
+        if "image" in facts:
+            self.portrait = load_portrait(bench.folder / facts["image"], self.params, self._find_face)
+        else:
+            self.portrait = Portrait(_image(bench, facts, arrays), _mask(facts, arrays), landmarks=None)
+        self.image = self.portrait.image
+        scene = Scene(self.portrait, Speech(_pcm(bench, facts)), self.params, facts["L"])
         self.conditioning: Conditioning = condition(networks, scene)
         self.frames = len(self.conditioning.audio)
         self.noise = prepare_latents(architecture, self.params, self.frames)
         guided = facts["cfg"] > 1
         self.per_step = 2e-4 if guided else 1e-4
         self.drift = 4e-4 if guided else 1.5e-4
+
+    def _find_face(self, photo: Image.Image) -> Box | None:
+        self.face = Mtcnn()(photo)
+        return self.face
 
     def steps(self) -> Iterator[Step]:
         task = self.networks.denoiser, self.conditioning, self.noise, self.params, _ignore
@@ -83,7 +99,23 @@ class _Task:
 def _params(facts: Facts) -> GenerationParams:
     keys = ("steps", "cfg", "context_frames", "context_overlap", "fps", "seed")
     known = {key: facts[key] for key in keys}
+    known |= {ours: facts[theirs] for theirs, ours in RATIOS.items() if theirs in facts}
     return GenerationParams(width=facts["W"], height=facts["H"], length=facts["L"], **known)
+
+
+def _cut_out(bench: Bench, stem: str, task: _Task) -> Iterator[AnyRow]:
+    """From the image file to what the networks are given, where the golden has the file."""
+    facts, arrays = task.facts, task.arrays
+    if "image" not in facts:
+        return
+    if "face_box" in facts:
+        face = task.face
+        ours = [face.x0, face.y0, face.x1, face.y1] if face else []
+        yield compare(f"{stem} face box", ours, facts["face_box"])
+    if "ref_image_u8_rgb" in arrays:
+        yield compare(f"{stem} portrait", task.image, _image(bench, facts, arrays))
+    if "mask" in arrays:
+        yield compare(f"{stem} mask", task.portrait.mask, _mask(facts, arrays))
 
 
 def _kept(name: str, task: _Task, index: int, step: Step) -> Iterator[AnyRow]:

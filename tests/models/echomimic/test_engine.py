@@ -7,15 +7,17 @@ import shutil
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks.rules import box_mask, picture, speech_signal
+from models.crop import Box
 from models.echomimic import engine as engine_module
 from models.echomimic import memory
 from models.echomimic import pipeline as pipeline_module
@@ -30,9 +32,10 @@ from models.engine import Control, Scene
 from models.errors import Cancelled, CheckpointError, OutOfMemory, ParameterError
 from models.params import GenerationParams
 from models.pipeline import generate_video
-from models.portrait import Portrait
+from models.portrait import FaceDetector, Portrait
 from models.progress import Progress
 from models.speech import Speech, load_speech
+from tests.parity.geometry import cut_out
 
 PARAMS = GenerationParams(
     width=64, height=64, length=9, fps=24, steps=2, context_frames=4, context_overlap=1, seed=7
@@ -143,6 +146,44 @@ def test_two_uploads_become_a_video(
 ) -> None:
     generate()
     assert decoded_frames(tmp_path / "video.mp4", 64, 64).shape == (9, 64, 64, 3)
+
+
+@dataclass
+class Filmed:
+    """An engine whose frames are kept."""
+
+    engine: EchoMimicEngine
+    shown: list[np.ndarray] = field(default_factory=list)
+    name: str = "filmed"
+    device: str = "cpu"
+
+    @property
+    def face_detector(self) -> FaceDetector:
+        return self.engine.face_detector
+
+    def frames(self, scene: Scene, control: Control) -> Iterator[np.ndarray]:
+        for block in self.engine.frames(scene, control):
+            self.shown.append(block)
+            yield block
+
+    def check_device(self) -> None:
+        pass
+
+
+def test_a_task_shows_what_the_authors_way_from_their_face_box_shows(
+    engine: EchoMimicEngine, astronaut_file: Path, speech_file: Path, tmp_path: Path
+) -> None:
+    filmed = Filmed(engine)
+    output = tmp_path / "video.mp4"
+    generate_video(filmed, astronaut_file, speech_file, output, PARAMS, lambda _progress: None, lambda: False)
+
+    photo = np.asarray(Image.open(astronaut_file).convert("RGB"))
+    size = {"W": 64, "H": 64, "facecrop_dilation_ratio": 0.5, "facemusk_dilation_ratio": 0.1}
+    speech = load_speech(speech_file, lambda: False)
+    # Of `whole` in tests/data/face_boxes_astronaut.json, rounded as their script does.
+    image, mask = cut_out(photo, Box(183, 63, 269, 173), size)
+    theirs = play(engine, Portrait(image, mask, landmarks=None), speech, PARAMS, 9)
+    assert np.array_equal(np.concatenate(filmed.shown), theirs)
 
 
 def test_progress_moves_with_every_window_and_every_block(generate: Callable[..., None]) -> None:

@@ -8,10 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks.rules import Rules
+from models.crop import Box
+from models.echomimic.latents import encode
+from models.echomimic.networks.build import Networks
 from tests.models.echomimic.mistakes import MISTAKES
 from tests.parity.bench import Bench
+from tests.parity.geometry import cut_out
 from tests.parity.report import golden, report
 from tests.parity.rows import AnyRow, Row
 
@@ -81,6 +86,36 @@ def recorded(tmp_path: Path) -> Path:
 def test_a_run_with_weights_from_files_is_compared(recorded: Path, layout: Path) -> None:
     rows = list(golden(Bench(recorded, Rules(), weights=layout), MINE))
     assert [(row.name, row.passed) for row in rows] == [(f"{MINE} video_frames", True)]
+
+
+@pytest.fixture
+def recorded_from_photo(recorded: Path, astronaut_file: Path, networks: Networks) -> Path:
+    """A run that began with a photo, from the box that the authors' detector draws on it."""
+    shutil.copy(astronaut_file, recorded / "photo.png")
+    facts = json.loads((recorded / f"{MINE}.json").read_text())
+    ratios = {"facecrop_dilation_ratio": 0.3, "facemusk_dilation_ratio": 0.05}
+    facts |= {"image": "photo.png", "face_box": [183, 63, 269, 173], **ratios}
+    (recorded / f"{MINE}.json").write_text(json.dumps(facts))
+    photo = np.asarray(Image.open(astronaut_file).convert("RGB"))
+    image, mask = cut_out(photo, Box(*facts["face_box"]), facts)
+    arrays = {"ref_image_u8_rgb": image, "mask": mask[None, None, None] / 255}
+    arrays["ref_image_latents"] = encode(networks.vae, image).numpy()
+    np.savez(recorded / f"{MINE}.npz", **arrays)
+    return recorded
+
+
+def test_a_run_that_began_with_a_photo_is_compared_from_there(recorded_from_photo: Path) -> None:
+    rows = list(golden(Bench(recorded_from_photo, Rules()), MINE))
+    names = [f"{MINE} {part}" for part in ("face box", "portrait", "mask", "portrait latents")]
+    assert [(row.name, row.passed) for row in rows] == [(name, True) for name in names]
+
+
+def test_another_crop_of_the_photo_is_noticed(recorded_from_photo: Path) -> None:
+    facts = json.loads((recorded_from_photo / f"{MINE}.json").read_text())
+    facts |= {"face_box": [184, 63, 269, 173], "facecrop_dilation_ratio": 0.5}
+    (recorded_from_photo / f"{MINE}.json").write_text(json.dumps(facts))
+    rows = list(golden(Bench(recorded_from_photo, Rules()), MINE))
+    assert [row.passed for row in rows] == [False, False, False, False]
 
 
 def test_weights_that_differ_in_one_file_are_noticed(recorded: Path, layout: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from ray.serve._private.common import DeploymentStatus, DeploymentStatusTrigger
 from ray.serve.schema import ApplicationStatus, DeploymentStatusOverview
 
 from models.params import GenerationParams
+from models.portrait import FaceDetector
 from serve_app.api.health_answer import health_answer
 from serve_app.app import build
 from serve_app.cluster.health import examine
@@ -42,6 +43,7 @@ class SketchEngine:
 
     name = "sketch"
     device = "cpu"
+    face_detector: FaceDetector | None = None
 
     def frames(self, scene, control):
         control.stop_if_asked()
@@ -55,7 +57,6 @@ class SketchEngine:
 SKETCH = RegisteredEngine(
     name="sketch",
     deployment="Sketch",
-    face_detector="mediapipe",
     load=lambda _settings: SketchEngine(),
     default_params=lambda _settings: QUICK,
 )

@@ -27,6 +27,7 @@ class FailingEngine:
 
     name = "failing"
     device = "cuda:0"
+    face_detector = None
 
     def __init__(self, error):
         self.error = error
@@ -56,7 +57,7 @@ def manager(tmp_path):
 @pytest.fixture
 def replica(failing, manager, tmp_path, monkeypatch):
     monkeypatch.setattr(replica_module, "_TICKET_PAUSE_S", 0.01)
-    registered = RegisteredEngine("failing", "Failing", "mediapipe", load=lambda _settings: failing)
+    registered = RegisteredEngine("failing", "Failing", load=lambda _settings: failing)
     monkeypatch.setitem(ENGINES, "failing", registered)
     replica = EngineReplica("failing", Settings(data_dir=tmp_path))
     replica._manager = ManagerHere(manager)
