@@ -184,6 +184,20 @@ class TestAField:
         unknown = ('form-data; name="mood"', b"calm")
         assert post(*files, unknown, unknown).status_code == 200
 
+    @pytest.mark.parametrize(
+        ("name", "value", "wanted"),
+        [
+            ("width", "２５６", "should be a valid integer"),
+            ("cfg", "much", "should be a valid number"),
+            ("consent", "maybe", "should be a valid boolean"),
+            ("fps", "1/0", "should be a number or a fraction of two whole numbers"),
+        ],
+    )
+    def test_that_cannot_be_read_is_told_in_few_words(self, post, files, name, value, wanted):
+        error = refusal(post(*files, (f'form-data; name="{name}"', value.encode())))
+        assert error["field"] == name
+        assert error["message"] == f"{name}: {wanted}, not {value!r}"
+
     @pytest.mark.parametrize("name", ["seed", "cfg", "device", "engine", "webhook_url"])
     def test_that_is_no_file_is_not_sent_as_one(self, post, files, name):
         error = refusal(post(*files, (f'form-data; name="{name}"; filename="blob"', b"1")))
