@@ -117,7 +117,10 @@ class Settings(_Settings):
         False, description="Whether webhooks may call this machine and private networks."
     )
     content_producer: str = Field(
-        "", description="Name or code of the provider of this service, for the metadata of its videos."
+        "",
+        # Linux passes ffmpeg no argument of 128 KiB.
+        max_length=1000,
+        description="Name or code of the provider of this service, for the metadata of its videos.",
     )
     min_label: LabelMode = Field(
         "none", description="Least visible label that a request may choose: none, start or corner."

@@ -3,5 +3,5 @@
 Written by `python -m tests.code_version --record`.
 """
 
-CODE_VERSION = 12
-SOURCES = "b26e9ce7e52b7483"
+CODE_VERSION = 13
+SOURCES = "024abaa13ab8a00b"
