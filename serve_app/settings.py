@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from models.params import LabelMode, LabelText
+from models.params import LABEL_MODES, LabelMode, LabelText
 
 APP_NAME = "echomimic"
 
@@ -147,6 +147,11 @@ class Settings(_Settings):
         """The settings of a registered engine; the defaults if it has no field of its own."""
         settings: EngineSettings = getattr(self, engine, EngineSettings())
         return settings
+
+    @property
+    def labels(self) -> tuple[LabelMode, ...]:
+        """The visible labels that a request may choose; the first one is the default."""
+        return LABEL_MODES[LABEL_MODES.index(self.min_label) :]
 
     @property
     def journal_url(self) -> str:

@@ -3,5 +3,5 @@
 Written by `python -m tests.code_version --record`.
 """
 
-CODE_VERSION = 13
-SOURCES = "024abaa13ab8a00b"
+CODE_VERSION = 14
+SOURCES = "2e2d5dd2f0307534"
