@@ -98,6 +98,11 @@ def test_a_part_is_a_file_in_every_form_in_which_clients_name_one(name):
     assert read(*parts) == [("after", 1), ("before", 2)]
 
 
+@pytest.mark.parametrize("name", ["utf-8''5\" photo.png", "\"utf-8''a.png", '"a\\"'])
+def test_a_quote_in_a_name_that_is_never_closed_makes_no_text_of_a_file(name):
+    assert read((f'form-data; name="it"; filename*={name}', b"1")) == [("it", 1)]
+
+
 @pytest.mark.parametrize(
     "disposition",
     [
