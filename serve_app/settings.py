@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from models.params import LabelMode, LabelText
+from models.params import LABEL_MODES, LabelMode, LabelText
 
 APP_NAME = "echomimic"
 
@@ -117,7 +117,10 @@ class Settings(_Settings):
         False, description="Whether webhooks may call this machine and private networks."
     )
     content_producer: str = Field(
-        "", description="Name or code of the provider of this service, for the metadata of its videos."
+        "",
+        # Linux passes ffmpeg no argument of 128 KiB.
+        max_length=1000,
+        description="Name or code of the provider of this service, for the metadata of its videos.",
     )
     min_label: LabelMode = Field(
         "none", description="Least visible label that a request may choose: none, start or corner."
@@ -144,6 +147,11 @@ class Settings(_Settings):
         """The settings of a registered engine; the defaults if it has no field of its own."""
         settings: EngineSettings = getattr(self, engine, EngineSettings())
         return settings
+
+    @property
+    def labels(self) -> tuple[LabelMode, ...]:
+        """The visible labels that a request may choose; the first one is the default."""
+        return LABEL_MODES[LABEL_MODES.index(self.min_label) :]
 
     @property
     def journal_url(self) -> str:

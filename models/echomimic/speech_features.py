@@ -119,7 +119,7 @@ def _frames(rows: int, fps: FrameRate) -> int:
     The rounding differs from that of the row numbers: rows per frame is a float here.
     """
     frame = 0
-    while int(frame * (ROWS_PER_SECOND / fps)) <= rows:
+    while int(frame * (ROWS_PER_SECOND / float(fps))) <= rows:
         frame += 1
     return frame + 1
 

@@ -7,6 +7,7 @@ from serve_app.access.api_keys import ApiKeys
 from serve_app.access.signed_urls import UrlSigner
 from serve_app.api import pages, routes
 from serve_app.api.error_responses import install_error_handlers
+from serve_app.api.form import describe_requirements
 from serve_app.api.middleware.access import AccessMiddleware, describe_access
 from serve_app.api.middleware.body_limit import BodyLimitMiddleware
 from serve_app.api.middleware.cross_origin import CrossOriginMiddleware
@@ -52,6 +53,7 @@ def create_api(settings: Settings, choice: EngineChoice, manager: ManagerClient)
     app.state.service = Service(choice, manager, storage, submissions, keys)
     for router in (routes.uploads, routes.router, pages.router):
         app.include_router(router)
+    describe_requirements(app.openapi(), settings.labels, consent=settings.require_consent)
     if keys:
         describe_access(app)
     return app

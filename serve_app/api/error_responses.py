@@ -75,7 +75,7 @@ def _on_http_exception(_request: Request, error: Exception) -> JSONResponse:
 
 def _plain(message: str) -> str:
     """Pydantic's message as part of a sentence."""
-    text = message.removeprefix("Value error, ").removeprefix("Input ").partition(", unable to parse")[0]
+    text = message.removeprefix("Value error, ").removeprefix("Input ").partition(", unable to ")[0]
     return text[0].lower() + text[1:]
 
 

@@ -1,7 +1,7 @@
 """The multipart form of `POST /generate_video`: its fields and what each accepts."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Le, MultipleOf
@@ -204,6 +204,22 @@ class GenerateVideoForm(BaseModel):
         named = [Notice.of("unknown_field", name=name[:_NAME_LENGTH]) for name in names[:_NAMED_FIELDS]]
         more = len(names) - len(named)
         return (*named, Notice.of("more_unknown_fields", count=more)) if more else tuple(named)
+
+
+def describe_requirements(schema: dict[str, Any], labels: Sequence[LabelMode], *, consent: bool) -> None:
+    """Document what a service requires of the form by its settings.
+
+    Args:
+        schema: the OpenAPI document; altered in place.
+        labels: those that a request may choose, the default first.
+        consent: whether a request must say that the person shown agrees.
+    """
+    form = schema["components"]["schemas"][GenerateVideoForm.__name__]
+    form["properties"]["label"] |= {"enum": list(labels), "default": labels[0]}
+    if consent:
+        form["properties"]["consent"]["const"] = True
+        del form["properties"]["consent"]["default"]
+        form["required"].append("consent")
 
 
 def allowed_values(field_name: str) -> str | None:

@@ -64,8 +64,10 @@ class _FormParser(MultiPartParser):
     def on_headers_finished(self) -> None:
         disposition = self._current_part.content_disposition
         if disposition and _has_extended_filename_alone(disposition):
-            # Any name will do: the names of uploaded files are never used.
-            self._current_part.content_disposition = disposition + b'; filename="upload"'
+            # Any name will do: the names of uploaded files are never used. It comes first, because it would
+            # not be seen behind a quote that is never closed.
+            kind, _, options = disposition.partition(b";")
+            self._current_part.content_disposition = kind + b'; filename="upload";' + options
         super().on_headers_finished()
 
 

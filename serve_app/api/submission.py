@@ -15,7 +15,7 @@ from typing import BinaryIO
 from models.frame_rate import FrameRate
 from models.image import check_image
 from models.notices import Notice
-from models.params import LABEL_MODES, LIMITS, GenerationParams
+from models.params import LIMITS, GenerationParams
 from models.progress import Progress
 from models.speech import check_audio
 from serve_app.api.caller import Caller
@@ -185,10 +185,9 @@ class Submissions:
                 await asyncio.wait_for(resolving, webhooks.TIMEOUT_S)
 
     def _check_provenance(self, request: VideoRequest) -> None:
-        required = LABEL_MODES[LABEL_MODES.index(self._settings.min_label) :]
         label = request.chosen.get("label", self._settings.min_label)
-        if label not in required:
-            allowed = ", ".join(repr(mode) for mode in required)
+        if label not in self._settings.labels:
+            allowed = ", ".join(repr(mode) for mode in self._settings.labels)
             message = f"label: {label!r} is less than this service requires; allowed are {allowed}"
             raise InvalidRequest(message, field="label", allowed=allowed)
         if self._settings.require_consent and not request.consent:

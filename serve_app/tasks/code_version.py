@@ -3,5 +3,5 @@
 Written by `python -m tests.code_version --record`.
 """
 
-CODE_VERSION = 15
-SOURCES = "79844a40b3931b75"
+CODE_VERSION = 16
+SOURCES = "ea96b0d32ab8303b"

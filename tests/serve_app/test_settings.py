@@ -32,6 +32,7 @@ def test_a_relative_data_folder_becomes_absolute(tmp_path, monkeypatch):
         ({"preview": {"num_gpus": -1}}, "preview.num_gpus"),
         ({"min_label": "always"}, "min_label"),
         ({"label_text": "KI"}, "label_text"),
+        ({"content_producer": "x" * 1001}, "content_producer"),
         ({"preview": {"min_replicas": 3, "max_replicas": 2}}, "min_replicas is 3"),
     ],
 )

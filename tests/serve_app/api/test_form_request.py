@@ -98,6 +98,11 @@ def test_a_part_is_a_file_in_every_form_in_which_clients_name_one(name):
     assert read(*parts) == [("after", 1), ("before", 2)]
 
 
+@pytest.mark.parametrize("name", ["utf-8''5\" photo.png", "\"utf-8''a.png", '"a\\"'])
+def test_a_quote_in_a_name_that_is_never_closed_makes_no_text_of_a_file(name):
+    assert read((f'form-data; name="it"; filename*={name}', b"1")) == [("it", 1)]
+
+
 @pytest.mark.parametrize(
     "disposition",
     [
@@ -183,6 +188,20 @@ class TestAField:
     def test_that_is_unknown_is_ignored_however_often_it_comes(self, post, files):
         unknown = ('form-data; name="mood"', b"calm")
         assert post(*files, unknown, unknown).status_code == 200
+
+    @pytest.mark.parametrize(
+        ("name", "value", "wanted"),
+        [
+            ("width", "２５６", "should be a valid integer"),
+            ("cfg", "much", "should be a valid number"),
+            ("consent", "maybe", "should be a valid boolean"),
+            ("fps", "1/0", "should be a number or a fraction of two whole numbers"),
+        ],
+    )
+    def test_that_cannot_be_read_is_told_in_few_words(self, post, files, name, value, wanted):
+        error = refusal(post(*files, (f'form-data; name="{name}"', value.encode())))
+        assert error["field"] == name
+        assert error["message"] == f"{name}: {wanted}, not {value!r}"
 
     @pytest.mark.parametrize("name", ["seed", "cfg", "device", "engine", "webhook_url"])
     def test_that_is_no_file_is_not_sent_as_one(self, post, files, name):
