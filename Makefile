@@ -9,6 +9,8 @@ SEED ?=
 DIR ?= weights
 VARIANT ?= acc
 BIN := .venv/bin
+# Containers set this, and then each of a service's processes compiles what it imports, at every start.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/python -m pytest --durations=10
 # Two jobs side by side, each with its output in one piece: a service that starts leaves processors idle.
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --keep-going --jobs=2 \

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,9 +19,6 @@ from skimage.data import astronaut
 from tests import service as services
 from tests import temporary
 from tests.service import ROOT, Service
-
-# Children inherit an ignored Ctrl-C, as shells set it for what runs in the background.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What pytest asks for the root of its temporary folders.
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(temporary.root()))

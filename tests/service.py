@@ -24,6 +24,9 @@ os.environ.update(PRIVACY)
 # `ray start` would write a token to the home folder, which other clusters then stumble over.
 os.environ["RAY_AUTH_MODE"] = "disabled"
 
+# Children inherit an ignored Ctrl-C, as shells set it for what runs in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # In which the launcher and the demo end everything they have started.
 PROMISED_END_S = 10
 

@@ -23,8 +23,6 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="chooses what happens when")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
-    # Children inherit an ignored Ctrl-C, as shells set it for what runs in the background.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     # A short path: Ray has sockets below it.
     folder = Path(tempfile.mkdtemp(prefix="chaos-", dir="/tmp"))

@@ -24,7 +24,7 @@ def main(count: int = 10_000, seed: int = 1) -> int:
     with tempfile.TemporaryDirectory() as folder, run_service(Path(folder)) as service:
         Requests(service.url, seed + 1).send(WARM_UP)
         complaints = [*_made_up(service, count, seed), *_hostile(service)]
-    print("\n".join(complaints) or "nothing was wrong")
+        print("\n".join(complaints) or "nothing was wrong", flush=True)
     return bool(complaints)
 
 
