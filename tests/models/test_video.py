@@ -125,7 +125,7 @@ def test_colours_come_back_as_they_went_in(speech_file, tmp_path, decoded_frames
     assert np.abs(decoded.astype(int) - colours).max() <= 6
 
 
-@pytest.fixture(params=["ffmpeg", "exiftool", "mediainfo"])
+@pytest.fixture(params=["ffmpeg", "ffprobe", "exiftool", "mediainfo"])
 def metadata_of(request, ffmpeg):
     """What each of three programs reads of a file's metadata, by the names of the MP4 keys."""
 
@@ -133,6 +133,10 @@ def metadata_of(request, ffmpeg):
         lines = ffmpeg("-i", path, "-f", "ffmetadata", "-").decode().splitlines()
         pairs = (line.split("=", 1) for line in lines if "=" in line)
         return {name: re.sub(r"\\(.)", r"\1", value) for name, value in pairs}
+
+    def by_ffprobe(path):
+        printed = run("ffprobe", "-v", "error", "-show_entries", "format_tags", "-of", "json", path)
+        return json.loads(printed)["format"]["tags"]
 
     def by_exiftool(path):
         (tags,) = json.loads(run("exiftool", "-json", "-Keys:all", path))
@@ -145,8 +149,9 @@ def metadata_of(request, ffmpeg):
         return subprocess.run(command, capture_output=True, check=True).stdout
 
     if request.param != "ffmpeg" and not shutil.which(request.param):
-        pytest.skip(f"{request.param} is not installed (Debian: libimage-exiftool-perl, mediainfo)")
-    return {"ffmpeg": by_ffmpeg, "exiftool": by_exiftool, "mediainfo": by_mediainfo}[request.param]
+        pytest.skip(f"{request.param} is not installed (Debian: ffmpeg, libimage-exiftool-perl, mediainfo)")
+    readers = {"ffmpeg": by_ffmpeg, "ffprobe": by_ffprobe, "exiftool": by_exiftool, "mediainfo": by_mediainfo}
+    return readers[request.param]
 
 
 def test_says_that_it_is_ai_generated_and_by_whom(speech_file, tmp_path, metadata_of):
