@@ -3,4 +3,5 @@
 Tested in `tests/models/test_image.py`: `bounds`, `image_decoder`
 Tested in `tests/models/test_pipeline.py`: `engine`, `errors`
 Tested in `tests/models/test_video.py`: `ffmpeg`
+Tested in `tests/models/test_face.py`: `landmarks`
 """

@@ -12,10 +12,9 @@ import numpy as np
 from PIL import Image
 
 from models.crop import Box
+from models.landmarks import FACE_SIDES, OUTER_EYE_CORNERS
 
 FACE_MESH = 468  # number of landmarks; ten more, for the irises, follow
-OUTER_EYE_CORNERS = (33, 263)  # the left and the right one in the image
-CHEEKBONES = (234, 454)  # in front of the ears, likewise
 
 # Side of the images given to the networks, whose own inputs are 128 to 192 pixels: twice that is enough. They
 # shrink images without filtering, so a larger one would be aliased.
@@ -71,7 +70,7 @@ class Face:
     @property
     def yaw(self) -> float:
         """How far it is turned about its own axis, towards the right of the picture, in degrees."""
-        right, down, away = self._from_to(CHEEKBONES)
+        right, down, away = self._from_to(FACE_SIDES)
         return float(np.degrees(np.arctan2(away, np.hypot(right, down))))
 
     def _from_to(self, ends: tuple[int, int]) -> list[float]:

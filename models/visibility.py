@@ -9,21 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from models import landmarks as mesh
 from models.crop import Box
-from models.face import OUTER_EYE_CORNERS, Face
+from models.face import Face
 
 # Degrees. The preview's mouth looked right in photos of faces at 3 to 34 degrees, and torn at 46 and 53.
 MOST_YAW = 40
 
-# Landmarks from the left to the right corner of the mouth.
-UPPER_LIP = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
-UPPER_LIP_INSIDE = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
-LOWER_LIP_INSIDE = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
-LOWER_LIP = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
 # Skin that a mask or a hand in front of the mouth leaves free: brows, bridge of the nose, upper cheeks.
 UPPER_FACE = (151, 9, 8, 168, 6, 108, 337, 50, 280)
-
-NOSE_TIP = 1
 
 VIEW_SIDE = 192  # pixels
 EYE_DISTANCE = 77  # pixels of the view between the outer corners; a mouth is about 48 wide
@@ -85,7 +79,7 @@ class _Mouth:
     def seen(cls, photo: Image.Image, landmarks: np.ndarray) -> "_Mouth":
         """Look at a mouth; the landmarks are in pixels of the photo."""
         lab, points = _level_view(photo, landmarks)
-        lips = _area(points[[*UPPER_LIP, *LOWER_LIP[::-1]]])
+        lips = _area(points[[*mesh.UPPER_OUTER, *mesh.LOWER_OUTER[::-1]]])
         skin = _grown(lips, SKIN[1]) & ~_grown(lips, SKIN[0])
         lips_lab, skin_lab = lab[lips], lab[skin]
         spread = np.sqrt((lips_lab[:, 1].var() + skin_lab[:, 1].var()) / 2 + JUST_NOTICEABLE**2)
@@ -107,10 +101,10 @@ def _level_view(photo: Image.Image, landmarks: np.ndarray) -> tuple[np.ndarray, 
     import cv2
 
     points = landmarks[:, :2]
-    left, right = points[[*OUTER_EYE_CORNERS]]
+    left, right = points[[*mesh.OUTER_EYE_CORNERS]]
     x, y = (right - left) * EYE_DISTANCE / np.sum((right - left) ** 2)
     turn = np.array([[x, y], [-y, x]])
-    shift = VIEW_SIDE / 2 - turn @ points[NOSE_TIP]
+    shift = VIEW_SIDE / 2 - turn @ points[mesh.NOSE_TIP]
     reduction = max(int(1 / np.hypot(x, y)), 1)  # without it, a large photo would be aliased
     corners = np.concatenate([points.min(axis=0), points.max(axis=0)]).round().astype(int).tolist()
     box = Box(*corners).dilated(0.3).clamped(*photo.size)
@@ -124,7 +118,7 @@ def _lightness_downwards(
     lightness: np.ndarray, points: np.ndarray, lips: np.ndarray, skin: np.ndarray
 ) -> np.ndarray:
     """Mean lightness in the middle of five bands: skin, upper lip, between the lips, lower lip, skin."""
-    upper, lower = points[[*UPPER_LIP_INSIDE]], points[[*LOWER_LIP_INSIDE]]
+    upper, lower = points[[*mesh.UPPER_INNER]], points[[*mesh.LOWER_INNER]]
     line = (upper + lower) / 2  # of a closed mouth nothing else is seen
     between = _area(np.concatenate([upper, lower[::-1]])) | _area(np.concatenate([line - [0, 1], line[::-1]]))
     rows, columns = np.indices(lips.shape)

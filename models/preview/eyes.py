@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.preview import landmarks as mesh
+from models import landmarks as mesh
 from models.preview.face_frame import FaceFrame
 from models.preview.grid import Box, Grid
 from models.preview.interior import SHADOW_TINT, color_at

@@ -6,7 +6,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from models.preview.landmarks import CHIN_TIP, FOREHEAD
+from models.landmarks import CHIN_TIP, FOREHEAD
 
 LEFT_CORNER, RIGHT_CORNER = 61, 291
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import RBFInterpolator
 
-from models.preview import landmarks as mesh
+from models import landmarks as mesh
 from models.preview.face_frame import FaceFrame
 from models.preview.grid import Grid
 from models.preview.mouth_shapes import LOWER_LIP, SHAPES, UPPER_LIP, MouthGeometry, MouthWeights

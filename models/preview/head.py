@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from models.preview import landmarks as mesh
+from models import landmarks as mesh
 from models.preview.face_frame import FaceFrame
 from models.preview.fields import thin_plate
 from models.preview.grid import Grid

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from models.preview import landmarks as mesh
+from models import landmarks as mesh
 from models.preview.face_frame import FaceFrame
 from models.preview.sampling import read, spread
 from models.preview.smooth import smooth_chain

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from models.preview import landmarks as mesh
+from models import landmarks as mesh
 from models.preview.lips import Lips
 
 UPPER_LIP = [*mesh.UPPER_INNER[1:-1], *mesh.UPPER_MIDDLE, *mesh.UPPER_OUTER[1:-1]]

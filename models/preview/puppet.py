@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from models.preview import landmarks as mesh
+from models import landmarks as mesh
 from models.preview.eyes import find_eyelids
 from models.preview.face_frame import FaceFrame
 from models.preview.grid import Box, Grid

@@ -7,7 +7,9 @@ MediaPipe's canonical face model (`mediapipe/modules/face_geometry/data/canonica
 import numpy as np
 
 FOREHEAD, CHIN_TIP = 10, 152  # their distance is the face height, the unit of every length here
-FACE_SIDES = (234, 454)
+FACE_SIDES = (234, 454)  # in front of the ears
+OUTER_EYE_CORNERS = (33, 263)
+NOSE_TIP = 1
 PHILTRUM = 164
 BELOW_LIP = 18
 
